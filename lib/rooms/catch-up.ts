@@ -1,0 +1,253 @@
+import type { ReadRequest, Window } from '../brokers/broker.js'
+import type { Cursor } from '../cursor.js'
+import type { Entry } from '../message.js'
+import type { Room } from './room.js'
+import type { Sink } from './subscriber.js'
+import { notAfter, sameCursor } from '../cursor.js'
+import { errors } from '../errors.js'
+import { Batch, Gap } from '../message.js'
+import { toEntry } from './room.js'
+import { Run } from './run.js'
+import { Subscriber } from './subscriber.js'
+
+/** Where a subscriber wants to begin: after a cursor, at the oldest message retained, with the last so many, or (none of these) with what comes next. */
+export interface From {
+  since?: Cursor | 'earliest' | undefined
+  last?: number | undefined
+}
+
+interface Start {
+  id: Cursor
+  recovered?: boolean
+  replayed: number
+  /** A hole right after `id`. */
+  gap?: Gap
+}
+
+// A replay is written in pieces of about this many bytes, so that a sink can say between them that it is full.
+const PIECE = 64 * 1024
+
+/**
+ * How subscribers of a room come to its live stream: join the room at the broker, take what they missed from its tail or
+ * from a backlog read from the broker, and go over to live in the same turn in which they have reached the end of the
+ * tail. Nothing is buffered for any of them meanwhile.
+ */
+export class CatchUp {
+  readonly #room: Room
+  /** What was last read from the broker, shared by all who read on in it. */
+  #backlog: Run | undefined
+  /** The top of the room when it was read, where it was read to its end. */
+  #top: Cursor | undefined
+  /** Who waits for the read to come. */
+  #wanted: Cursor[] = []
+  #reading: Promise<void> | undefined
+  #backlogUsed = 0
+  readonly #shared = new Map<string, Promise<Window>>()
+
+  constructor (room: Room) {
+    this.#room = room
+  }
+
+  /** Subscribes `sink`. Rejects, leaving nothing behind, where the broker is away or `signal` is aborted meanwhile. */
+  async begin (sink: Sink, from: From, signal?: AbortSignal): Promise<Subscriber> {
+    const room = this.#room
+    await room.host.inTime(room.join())
+    if (!room.whole) await room.host.inTime(room.repair())
+    const start = await this.#start(from)
+    if (signal?.aborted === true) throw new errors.Cancelled()
+    const subscriber = new Subscriber(sink, start.gap?.id ?? start.id)
+    room.subscribers.add(subscriber)
+    sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed })
+    if (start.gap !== undefined) {
+      room.host.counts.gaps++
+      subscriber.write(new Batch(room.name, [start.gap]), false)
+    }
+    const owesSnapshot = start.gap !== undefined || (from.since === undefined && from.last === undefined)
+    void this.run(subscriber, owesSnapshot && room.host.snapshot !== undefined)
+    return subscriber
+  }
+
+  /** Brings a subscriber from its position to the live stream, as fast as its sink takes it. */
+  async run (subscriber: Subscriber, owesSnapshot: boolean): Promise<void> {
+    while (!subscriber.closed) {
+      if (subscriber.full) await subscriber.writable()
+      else if (owesSnapshot) owesSnapshot = await this.#snapshot(subscriber)
+      else if (this.#isAtEnd(subscriber)) return this.#room.makeLive(subscriber)
+      else {
+        const written = this.#writePiece(subscriber)
+        if (written === 'nothing') await this.#readOn(subscriber.position)
+        owesSnapshot = written === 'gap' && this.#room.host.snapshot !== undefined
+      }
+    }
+  }
+
+  /** Forgets what was read from the broker, where nobody has used it for `linger` ms. */
+  sweep (linger: number): void {
+    if (this.#room.host.scheduler.now() - this.#backlogUsed > linger) this.forget()
+  }
+
+  /** Forgets what was read from the broker: history was rewritten. */
+  forget (): void {
+    this.#backlog = undefined
+  }
+
+  /** Always false: nothing is owed any more. */
+  async #snapshot (subscriber: Subscriber): Promise<false> {
+    const { host, name } = this.#room
+    const id = subscriber.position
+    try {
+      const text = await host.snapshot?.(name)
+      if (text !== undefined && !subscriber.closed) subscriber.snapshot(id, text)
+    } catch (error) {
+      host.log.error({ err: error, room: name }, 'fan-out: the snapshot of a room failed')
+      if (subscriber.closed) return false
+      this.#room.leave(subscriber)
+      subscriber.sink.ended(new errors.Snapshot())
+    }
+    return false
+  }
+
+  #isAtEnd ({ position }: Subscriber): boolean {
+    const { tail } = this.#room
+    return tail.indexAfter(position) === tail.entries.length
+  }
+
+  /** Writes what follows the subscriber's position, as far as it is held here and up to the next gap. */
+  #writePiece (subscriber: Subscriber): 'nothing' | 'something' | 'gap' {
+    const found = this.#find(subscriber.position)
+    if (found === undefined) return 'nothing'
+    const [run, index] = found
+    if (index === run.entries.length) {
+      // The end of the backlog. Where its last entry is not the top, an epoch has begun since without a loss.
+      if (this.#top === undefined || notAfter(this.#top, subscriber.position)) return 'nothing'
+      subscriber.position = this.#top
+      return 'something'
+    }
+    const entries: Entry[] = []
+    for (let bytes = 0, i = index; i < run.entries.length && bytes < PIECE; i++) {
+      const entry = run.entries[i] as Entry
+      entries.push(entry)
+      if (entry.type === 'gap') break
+      bytes += entry.text.length
+    }
+    const last = entries.at(-1) as Entry
+    subscriber.position = last.id
+    this.#room.host.counts.delivered += entries.length
+    subscriber.write(new Batch(this.#room.name, entries), false)
+    return last.type === 'gap' ? 'gap' : 'something'
+  }
+
+  /** The tail or the backlog, whichever holds the position, and the index of the entry after it. */
+  #find (position: Cursor): [Run, number] | undefined {
+    const inTail = this.#room.tail.indexAfter(position)
+    if (inTail >= 0) return [this.#room.tail, inTail]
+    const backlog = this.#backlog
+    if (backlog === undefined) return undefined
+    this.#backlogUsed = this.#room.host.scheduler.now()
+    const first = backlog.entries[0]
+    // Whoever stands between where the backlog was read from and where its messages begin falls into the same hole.
+    const expired = first?.type === 'gap' && first.reason === 'expired' && notAfter(backlog.base, position) && notAfter(position, first.id)
+    const index = expired && !sameCursor(position, first.id) ? 0 : backlog.indexAfter(position)
+    return index < 0 ? undefined : [backlog, index]
+  }
+
+  /** Reads on from `position`, waiting for the broker as long as it must. */
+  async #readOn (position: Cursor): Promise<void> {
+    try {
+      await this.#read(position)
+    } catch (error) {
+      this.#room.host.log.error({ err: error, room: this.#room.name }, 'fan-out: the window of a room could not be read, trying again')
+      await this.#room.host.retry()
+    }
+  }
+
+  /** Fills the backlog from `position`, or from before it: one read for all who ask while another is under way. */
+  #read (position: Cursor): Promise<void> {
+    this.#wanted.push(position)
+    this.#reading ??= this.#readLowest().finally(() => { this.#reading = undefined })
+    return this.#reading
+  }
+
+  async #readLowest (): Promise<void> {
+    await null // for all who ask in this turn
+    const since = this.#wanted.reduce((lowest, cursor) => cursor.offset < lowest.offset ? cursor : lowest)
+    this.#wanted = []
+    const { name, host } = this.#room
+    const window = await host.inTime(host.broker.read(name, { since, limit: host.limits.page }))
+    this.#keep(since, window)
+    // Nothing follows, yet it is not in the tail: it is this room that is behind.
+    if (window.entries.length === 0 && sameCursor(window.position, since)) await host.inTime(this.#room.repair())
+  }
+
+  #keep (base: Cursor, window: Window): void {
+    this.#backlog = new Run(base, window.entries.map((stored) => toEntry(this.#room.name, stored)))
+    this.#top = window.more ? undefined : window.position
+  }
+
+  /** Reads from the broker, once for all who ask the same at the same time. */
+  #readShared (request: ReadRequest): Promise<Window> {
+    const { name, host } = this.#room
+    const key = String(request.last)
+    let window = this.#shared.get(key)
+    if (window === undefined) {
+      window = host.inTime(host.broker.read(name, request)).finally(() => this.#shared.delete(key))
+      this.#shared.set(key, window)
+    }
+    return window
+  }
+
+  async #start (from: From): Promise<Start> {
+    const { limits } = this.#room.host
+    if (from.since === 'earliest') return await this.#startReading({ limit: limits.page })
+    if (from.since !== undefined) return await this.#resume(from.since)
+    if (from.last !== undefined) {
+      const last = Math.min(from.last, limits.replay ?? limits.page)
+      const { tail } = this.#room
+      return last <= tail.entries.length ? { id: before(tail, last), replayed: last } : await this.#startReading({ last, limit: last })
+    }
+    return { id: this.#room.position, replayed: 0 }
+  }
+
+  async #startReading (request: ReadRequest): Promise<Start> {
+    const window = await this.#readShared(request)
+    this.#keep(window.start, window)
+    const replayed = countMessages(window.entries)
+    const limit = this.#room.host.limits.replay
+    if (limit !== undefined && request.last === undefined && (replayed > limit || window.more)) return await this.#startReading({ last: limit, limit })
+    return { id: window.start, replayed }
+  }
+
+  async #resume (since: Cursor): Promise<Start> {
+    let found = this.#find(since)
+    while (found === undefined) {
+      await this.#read(since)
+      found = this.#find(since)
+    }
+    const limit = this.#room.host.limits.replay
+    const rest = this.#rest(...found)
+    const replayed = countMessages(rest)
+    if (limit !== undefined && replayed > limit) {
+      const { id, replayed } = await this.#startReading({ last: limit, limit })
+      return { id, recovered: false, replayed, gap: new Gap(this.#room.name, id, 'overflow') }
+    }
+    const [first] = rest
+    if (first?.type === 'gap') return { id: first.id, recovered: false, replayed, gap: first }
+    return { id: since, recovered: !rest.some((entry) => entry.type === 'gap'), replayed }
+  }
+
+  /** All that is held here after an entry: the backlog, and the tail where it goes on from there. */
+  #rest (run: Run, index: number): Entry[] {
+    const { tail } = this.#room
+    const onward = run === tail ? -1 : tail.indexAfter(run.end)
+    return onward < 0 ? run.entries.slice(index) : [...run.entries.slice(index), ...tail.entries.slice(onward)]
+  }
+}
+
+/** The position before the last `count` entries of a run. */
+function before (run: Run, count: number): Cursor {
+  return count === run.entries.length ? run.base : (run.entries[run.entries.length - count - 1] as Entry).id
+}
+
+function countMessages (entries: ReadonlyArray<{ type: 'message' | 'gap' }>): number {
+  return entries.reduce((count, { type }) => type === 'message' ? count + 1 : count, 0)
+}

@@ -1,0 +1,261 @@
+import type { Broker, Hole, StoredMessage, Window } from '../brokers/broker.js'
+import type { Cursor } from '../cursor.js'
+import type { Entry } from '../message.js'
+import type { Scheduler } from '../scheduler.js'
+import { notAfter, sameCursor } from '../cursor.js'
+import { Batch, Gap, Message } from '../message.js'
+import type { Subscriber } from './subscriber.js'
+import { CatchUp } from './catch-up.js'
+import { Run } from './run.js'
+
+/** What is used of a Fastify logger. */
+export interface Log {
+  error (details: object, text: string): void
+  warn (details: object, text: string): void
+  info (details: object, text: string): void
+}
+
+/** What a room asks of the server it is on. */
+export interface RoomHost {
+  readonly broker: Broker
+  readonly scheduler: Scheduler
+  readonly log: Log
+  readonly limits: {
+    /** Of a room's tail, in bytes. */
+    tail: number
+    /** Messages that one read of the window asks for. */
+    page: number
+    /** The most messages that are replayed to one subscriber, where there is such a limit. */
+    replay: number | undefined
+    /** Messages that wait while a room is repaired; what does not fit is read again. */
+    inbox: number
+  }
+  readonly counts: { received: number, delivered: number, gaps: number, repairs: number }
+  /** The JSON of the room's snapshot, undefined where it has none. */
+  readonly snapshot: ((room: string) => Promise<string | undefined>) | undefined
+  /** The room has something to flush at the end of this turn. */
+  dirty (room: Room): void
+  /** The room has one subscriber less, or one fewer that was about to be. */
+  left (room: Room): void
+  /** Resolves when what failed for want of the broker is worth trying again. */
+  retry (): Promise<void>
+  /** `work`, or a rejection with FAN_OUT_ERR_BROKER_AWAY where it takes longer than the publish timeout. */
+  inTime<T> (work: Promise<T>): Promise<T>
+}
+
+/**
+ * One room on this server: where it stands in the room's history, the tail of it, and who is subscribed here.
+ *
+ * A message is accepted only where its `previous` is the position that the room stands at. Anything else is first read
+ * from the broker's window, once for all subscribers (`repair`), and only what cannot be read becomes a gap.
+ * How a subscriber joins, and catches up, stands in `catch-up.ts`.
+ */
+export class Room {
+  readonly name: string
+  readonly host: RoomHost
+  readonly subscribers = new Set<Subscriber>()
+  readonly catchUp: CatchUp
+  /** Messages up to `position`, contiguous: a resume from within costs the broker nothing. */
+  readonly tail: Run
+  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was found empty. */
+  joining = 0
+  dirty = false
+  heard = 0
+  emptySince = 0
+
+  readonly #live = new Set<Subscriber>()
+  #position: Cursor = { epoch: 0, offset: 0 }
+  /** Accepted in this turn, and not yet given to the live subscribers. */
+  #fresh: Entry[] = []
+  /** What came while the room was joining or being repaired, in the order of coming. */
+  #inbox: StoredMessage[] = []
+  #inboxLost = false
+  #whole = false
+  #joined: Promise<void> | undefined
+  #closed = false
+  #repairing: Promise<void> | undefined
+
+  constructor (name: string, host: RoomHost) {
+    this.name = name
+    this.host = host
+    this.tail = new Run(this.#position)
+    this.catchUp = new CatchUp(this)
+  }
+
+  /** The id of the last message accepted, or of the gap passed since. */
+  get position (): Cursor {
+    return this.#position
+  }
+
+  /** Whether it stands in the live stream, neither joining nor being repaired. */
+  get whole (): boolean {
+    return this.#whole
+  }
+
+  get closed (): boolean {
+    return this.#closed
+  }
+
+  close (): void {
+    this.#closed = true
+    for (const subscriber of this.subscribers) subscriber.close()
+    this.subscribers.clear()
+    this.#live.clear()
+  }
+
+  /** Joins the live stream at the broker, once. Rejects where the broker cannot be reached; the next call tries again. */
+  join (): Promise<void> {
+    this.#joined ??= this.#join().catch((error) => {
+      this.#joined = undefined
+      throw error
+    })
+    return this.#joined
+  }
+
+  async #join (): Promise<void> {
+    this.#moveTo(await this.host.broker.subscribe(this.name))
+    this.#whole = true
+    for (const message of this.#takeInbox()) this.receive(message)
+    if (this.#inboxLost) void this.repair()
+  }
+
+  /** A message of the live stream, as the broker gave it. */
+  receive (message: StoredMessage): void {
+    this.host.counts.received++
+    this.heard = this.host.scheduler.now()
+    if (this.#whole && sameCursor(message.previous, this.#position)) {
+      this.#accept(message)
+      return
+    }
+    if (this.#whole && notAfter(message.id, this.#position)) return // a repeat
+    if (this.#inbox.length < this.host.limits.inbox) this.#inbox.push(message)
+    else this.#inboxLost = true
+    if (this.#whole) void this.repair()
+  }
+
+  /**
+   * Holds where the room stands against the top that the broker told. `asked` is where it stood when it was asked: the
+   * live stream may have moved on since.
+   */
+  compare (asked: Cursor, top: Cursor): void {
+    if (!this.#whole || sameCursor(top, this.#position) || sameCursor(top, asked)) return
+    if (notAfter(asked, top) && notAfter(top, this.#position)) return
+    void this.repair()
+  }
+
+  /** Reads what is missing from the window, until the live stream connects. Waits for the broker as long as it must. */
+  repair (): Promise<void> {
+    this.#repairing ??= this.#repair().finally(() => { this.#repairing = undefined })
+    return this.#repairing
+  }
+
+  async #repair (): Promise<void> {
+    this.#whole = false
+    this.host.counts.repairs++
+    while (!this.#closed) {
+      const waiting = this.#inbox.length
+      const lost = this.#inboxLost
+      this.#inboxLost = false
+      const window = await this.#readOn()
+      if (window === undefined) {
+        this.#inboxLost ||= lost
+        await this.host.retry()
+        continue
+      }
+      for (const entry of window.entries) this.#accept(entry)
+      if (window.more) continue
+      // Where the last entry is not the top, the history has gone over to a new epoch without a loss.
+      if (!notAfter(window.position, this.#position)) this.#moveTo(window.position)
+      if (this.#connect(waiting)) break
+    }
+    this.#whole = true
+  }
+
+  async #readOn (): Promise<Window | undefined> {
+    try {
+      return await this.host.broker.read(this.name, { since: this.#position, limit: this.host.limits.page })
+    } catch (error) {
+      this.host.log.error({ err: error, room: this.name }, 'fan-out: the window of a room could not be read, trying again')
+      return undefined
+    }
+  }
+
+  /**
+   * Accepts what waited. The first `known` of them came before the window was read: where they do not connect now they
+   * are repeats, or belong to a history that is no more. A later one that does not connect asks for another read.
+   */
+  #connect (known: number): boolean {
+    const inbox = this.#takeInbox()
+    for (const [index, message] of inbox.entries()) {
+      if (sameCursor(message.previous, this.#position)) {
+        this.#accept(message)
+      } else if (index >= known && !notAfter(message.id, this.#position)) {
+        this.#inbox = inbox.slice(index)
+        return false
+      }
+    }
+    return !this.#inboxLost
+  }
+
+  #takeInbox (): StoredMessage[] {
+    const inbox = this.#inbox
+    this.#inbox = []
+    return inbox
+  }
+
+  #accept (stored: StoredMessage | Hole): void {
+    const entry = toEntry(this.name, stored)
+    if (entry.type === 'message') {
+      this.tail.push(entry, this.host.limits.tail)
+      this.#position = entry.id
+      this.#fresh.push(entry)
+    } else {
+      this.host.counts.gaps++
+      this.#fresh.push(entry)
+      this.#moveTo(entry.id)
+      this.catchUp.forget()
+      // With a snapshot to follow, each subscriber goes on by itself from here.
+      if (this.host.snapshot !== undefined) this.flush(entry)
+    }
+    this.host.dirty(this)
+  }
+
+  /** Stands at `position`, with no message between it and what follows. */
+  #moveTo (position: Cursor): void {
+    this.#position = position
+    this.tail.reset(position)
+  }
+
+  /** Gives what came in this turn to the live subscribers: one batch, joined once. `gap` is its last entry, where each is owed a snapshot after it. */
+  flush (gap?: Gap): void {
+    if (this.#fresh.length === 0) return
+    const batch = new Batch(this.name, this.#fresh)
+    this.#fresh = []
+    for (const subscriber of this.#live) {
+      this.host.counts.delivered += batch.entries.length
+      if (subscriber.write(batch, true) && gap === undefined) continue
+      // It goes on at its own pace.
+      this.#live.delete(subscriber)
+      subscriber.position = this.#position
+      void this.catchUp.run(subscriber, gap !== undefined)
+    }
+  }
+
+  /** To be called where the subscriber has all up to the end of the tail: from here on it is given each batch. */
+  makeLive (subscriber: Subscriber): void {
+    this.flush()
+    this.#live.add(subscriber)
+  }
+
+  leave (subscriber: Subscriber): void {
+    if (subscriber.closed) return
+    subscriber.close()
+    this.#live.delete(subscriber)
+    this.subscribers.delete(subscriber)
+    this.host.left(this)
+  }
+}
+
+export function toEntry (room: string, stored: StoredMessage | Hole): Entry {
+  return stored.type === 'message' ? new Message(room, stored.id, stored.text) : new Gap(room, stored.id, stored.reason, stored.from)
+}

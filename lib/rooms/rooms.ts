@@ -1,0 +1,238 @@
+import type { Broker, Outgoing, Published, ReadRequest, Window } from '../brokers/broker.js'
+import type { Scheduler } from '../scheduler.js'
+import type { From } from './catch-up.js'
+import type { Log, RoomHost } from './room.js'
+import type { Sink, Subscriber } from './subscriber.js'
+import { errors, retryAfter } from '../errors.js'
+import { Room } from './room.js'
+
+export interface RoomsOptions {
+  broker: Broker
+  log: Log
+  scheduler: Scheduler
+  /** How long a room without subscribers is kept, in ms. */
+  linger: number
+  /** The deadline for what a caller waits for, in ms. */
+  timeout: number
+  limits: RoomHost['limits']
+  snapshot?: ((room: string) => Promise<string | undefined>) | undefined
+}
+
+/** A subscription as its transport holds it. */
+export interface Joined {
+  readonly subscriber: Subscriber
+  leave (): void
+}
+
+// Rooms that linger at once; past it the one that has been empty for the longest is left.
+const LINGERING = 1_000
+// How often what failed is tried again, and what was quiet is compared with the broker, in ms. Both are jittered, so that servers that lost a broker together do not come back together.
+const RETRY = 500
+const COMPARE = 3_000
+
+/**
+ * The rooms of this server: brings what the broker delivers to the rooms that have subscribers here, joins a room at
+ * the broker for its first subscriber and leaves it some time after its last, and makes sure that no room stands still
+ * without knowing (`doubt`, and a comparison of quiet rooms every few seconds).
+ */
+export class Rooms implements RoomHost {
+  readonly broker: Broker
+  readonly scheduler: Scheduler
+  readonly log: Log
+  readonly limits: RoomHost['limits']
+  readonly snapshot: RoomHost['snapshot']
+  readonly counts = { published: 0, received: 0, delivered: 0, gaps: 0, repairs: 0 }
+
+  readonly #linger: number
+  readonly #timeout: number
+  readonly #rooms = new Map<string, Room>()
+  /** Rooms with no subscriber, the one that has been so the longest first. */
+  readonly #empty = new Set<Room>()
+  #dirty: Room[] = []
+  #doubted = new Set<Room>()
+  #comparing = false
+  #retrying: Promise<void> | undefined
+  #endRetry: (() => void) | undefined
+  #cancelTick: (() => void) | undefined
+  #closed = false
+
+  constructor (options: RoomsOptions) {
+    this.broker = options.broker
+    this.scheduler = options.scheduler
+    this.log = options.log
+    this.limits = options.limits
+    this.snapshot = options.snapshot
+    this.#linger = options.linger
+    this.#timeout = options.timeout
+  }
+
+  async start (): Promise<void> {
+    this.#tickLater()
+    await this.broker.start({
+      message: (room, message) => this.#rooms.get(room)?.receive(message),
+      doubt: (names) => this.#doubt(names)
+    })
+  }
+
+  get size (): number {
+    return this.#rooms.size
+  }
+
+  get subscriptions (): number {
+    let count = 0
+    for (const room of this.#rooms.values()) count += room.subscribers.size
+    return count
+  }
+
+  /** Joins `sink` to a room. Rejects where the broker is away, or `signal` was aborted before the answer. */
+  async subscribe (name: string, sink: Sink, from: From, signal?: AbortSignal): Promise<Joined> {
+    if (this.#closed) throw retryAfter(new errors.Closing())
+    let room = this.#rooms.get(name)
+    if (room === undefined) this.#rooms.set(name, room = new Room(name, this))
+    this.#empty.delete(room)
+    room.joining++
+    const joined = room
+    try {
+      const subscriber = await joined.catchUp.begin(sink, from, signal)
+      return { subscriber, leave: () => joined.leave(subscriber) }
+    } finally {
+      joined.joining--
+      this.left(joined)
+    }
+  }
+
+  /** See `Broker.publish`. */
+  async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
+    if (this.#closed) return messages.map(() => retryAfter(new errors.Closing()))
+    const results = await this.broker.publish(messages)
+    for (const result of results) if (!(result instanceof Error) && !result.duplicate) this.counts.published++
+    return results
+  }
+
+  /** See `Broker.read`. */
+  read (room: string, request: ReadRequest): Promise<Window> {
+    return this.inTime(this.broker.read(room, request))
+  }
+
+  async close (): Promise<void> {
+    this.#closed = true
+    this.#cancelTick?.()
+    this.#endRetry?.()
+    for (const room of this.#rooms.values()) room.close()
+    await this.broker.close()
+  }
+
+  dirty (room: Room): void {
+    if (this.#dirty.length === 0) this.scheduler.soon(() => this.#flush())
+    if (!room.dirty) {
+      room.dirty = true
+      this.#dirty.push(room)
+    }
+  }
+
+  #flush (): void {
+    const dirty = this.#dirty
+    this.#dirty = []
+    for (const room of dirty) {
+      room.dirty = false
+      room.flush()
+    }
+  }
+
+  left (room: Room): void {
+    if (room.subscribers.size > 0 || room.joining > 0 || room.closed) return
+    this.#empty.delete(room)
+    this.#empty.add(room)
+    room.emptySince = this.scheduler.now()
+    if (this.#empty.size > LINGERING) this.#forget(this.#empty.values().next().value as Room)
+  }
+
+  #forget (room: Room): void {
+    this.#empty.delete(room)
+    this.#doubted.delete(room)
+    this.#rooms.delete(room.name)
+    room.close()
+    this.broker.unsubscribe(room.name).catch((error) => {
+      this.log.warn({ err: error, room: room.name }, 'fan-out: a room could not be left at the broker')
+    })
+  }
+
+  retry (): Promise<void> {
+    this.#retrying ??= new Promise((resolve) => {
+      const cancel = this.scheduler.after(this.#jittered(RETRY), () => this.#endRetry?.())
+      this.#endRetry = () => {
+        cancel()
+        this.#retrying = undefined
+        resolve()
+      }
+    })
+    return this.#retrying
+  }
+
+  inTime<T> (work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.scheduler.after(this.#timeout, () => {
+        reject(retryAfter(new errors.BrokerAway(`no answer within ${this.#timeout} ms`)))
+      })
+      work.then(resolve, reject).finally(cancel)
+    })
+  }
+
+  #doubt (names?: readonly string[]): void {
+    const rooms = names === undefined ? this.#rooms.values() : names.map((name) => this.#rooms.get(name))
+    for (const room of rooms) if (room !== undefined) this.#doubted.add(room)
+    void this.#compare()
+  }
+
+  /** Asks the broker, once for all rooms in doubt, where they stand; each then repairs itself where it has to. Goes on until none is left. */
+  async #compare (): Promise<void> {
+    if (this.#comparing) return
+    this.#comparing = true
+    while (this.#doubted.size > 0 && !this.#closed) {
+      // A room that is joining or being repaired is compared afterwards: what it is reading may be older than the doubt.
+      const rooms = [...this.#doubted].filter((room) => room.whole)
+      for (const room of rooms) this.#doubted.delete(room)
+      if (!await this.#compareNow(rooms)) await this.retry()
+    }
+    this.#comparing = false
+  }
+
+  async #compareNow (rooms: readonly Room[]): Promise<boolean> {
+    if (rooms.length === 0) return false
+    const asked = rooms.map((room) => ({ room: room.name, seen: room.position }))
+    try {
+      const tops = await this.inTime(this.broker.positions(asked))
+      for (const [i, top] of tops.entries()) rooms[i]?.compare(asked[i]!.seen, top)
+      return true
+    } catch (error) {
+      this.log.warn({ err: error }, 'fan-out: positions could not be compared with the broker, trying again')
+      for (const room of rooms) if (!room.closed) this.#doubted.add(room)
+      return false
+    }
+  }
+
+  #tickLater (): void {
+    this.#cancelTick = this.scheduler.after(this.#jittered(COMPARE), () => {
+      this.#tick()
+      this.#tickLater()
+    })
+  }
+
+  #tick (): void {
+    const now = this.scheduler.now()
+    for (const room of this.#empty) {
+      if (now - room.emptySince < this.#linger) break
+      this.#forget(room)
+    }
+    // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
+    for (const room of this.#rooms.values()) {
+      if (now - room.heard >= COMPARE) this.#doubted.add(room)
+      room.catchUp.sweep(this.#linger)
+    }
+    void this.#compare()
+  }
+
+  #jittered (delay: number): number {
+    return delay * (0.75 + 0.5 * this.scheduler.random())
+  }
+}
