@@ -4,7 +4,7 @@ import type { Entry } from '../message.js'
 import type { Room } from './room.js'
 import type { Sink } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
-import { errors } from '../errors.js'
+import { errors, retryAfter } from '../errors.js'
 import { Batch, Gap } from '../message.js'
 import { toEntry } from './room.js'
 import { Run } from './run.js'
@@ -55,6 +55,7 @@ export class CatchUp {
     if (!room.whole) await room.host.inTime(room.repair())
     const start = await this.#start(from)
     if (signal?.aborted === true) throw new errors.Cancelled()
+    if (room.closed) throw retryAfter(new errors.Closing())
     const subscriber = new Subscriber(sink, start.gap?.id ?? start.id)
     room.subscribers.add(subscriber)
     sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed })
