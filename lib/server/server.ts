@@ -1,0 +1,37 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import fanOut from '../../index.js'
+import { addHealth } from './health.js'
+import { addMetrics } from './metrics.js'
+import { addPage } from './page.js'
+import { createTokens } from './tokens.js'
+import type { Settings } from './settings.js'
+
+// A room's name of 200 bytes is 600 characters long where each byte is percent-encoded. Fastify's
+// own limit of 100 would answer such a name with 414.
+const LONGEST_ROOM = 600
+
+/** The server behind `npm start`, ready to listen or to be injected into. */
+export async function buildServer (
+  settings: Settings, { logger = false }: Pick<FastifyServerOptions, 'logger'> = {}
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger,
+    // One line for each of thousands of clients that come and go tells nobody anything; errors are logged.
+    disableRequestLogging: true,
+    routerOptions: { maxParamLength: LONGEST_ROOM }
+  })
+
+  const { tokenSecret } = settings
+  await app.register(fanOut, {
+    broker: settings.broker,
+    presence: true,
+    publishKeys: [{ id: 'FAN_OUT_PUBLISH_KEY', key: settings.publishKey }],
+    // An EventSource can set no header, so where tokens are asked for they may stand in its URL.
+    ...(tokenSecret === undefined ? {} : { ...createTokens(tokenSecret), queryToken: true })
+  })
+  addHealth(app)
+  addMetrics(app)
+  addPage(app, { tokens: tokenSecret !== undefined })
+
+  return app
+}
