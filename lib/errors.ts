@@ -37,10 +37,15 @@ export const errors = {
   TooManyKeys: createError('FAN_OUT_ERR_TOO_MANY_KEYS', 'the memory of idempotency keys is full: try again later, or publish without a key', 429),
   TooManyRooms: createError('FAN_OUT_ERR_TOO_MANY_ROOMS', 'too many rooms on this connection: unsubscribe from some, or open another (limit %s)', 429),
   TooManyConnections: createError('FAN_OUT_ERR_TOO_MANY_CONNECTIONS', 'too many connections: try again later', 429),
+  ServerFull: createError('FAN_OUT_ERR_SERVER_FULL', 'this server has as many connections as it takes: try again later', 503),
   TooManyFrames: createError('FAN_OUT_ERR_TOO_MANY_FRAMES', 'too many frames a second: send fewer', 429),
   TooSlow: createError('FAN_OUT_ERR_TOO_SLOW', 'too slow for the live stream: come back with the last cursor', 503),
   BrokerAway: createError('FAN_OUT_ERR_BROKER_AWAY', 'the broker is away: %s', 503),
   Closing: createError('FAN_OUT_ERR_CLOSING', 'the server is leaving: come back, to another', 503),
+  // What the application asked for, with its reason
+  Unsubscribed: createError('FAN_OUT_ERR_UNSUBSCRIBED', '%s', 403),
+  Disconnected: createError('FAN_OUT_ERR_DISCONNECTED', '%s', 403),
+
   Internal: createError('FAN_OUT_ERR_INTERNAL', 'internal error: the server log says more', 500)
 }
 

@@ -58,7 +58,7 @@ export class CatchUp {
     if (room.closed) throw retryAfter(new errors.Closing())
     const subscriber = new Subscriber(sink, start.gap?.id ?? start.id)
     room.subscribers.add(subscriber)
-    sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed })
+    sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed }, subscriber)
     if (start.gap !== undefined) {
       room.host.counts.gaps++
       subscriber.write(new Batch(room.name, [start.gap]), false)

@@ -17,7 +17,8 @@ export interface Subscribed {
  * back into the room before it returns.
  */
 export interface Sink {
-  subscribed (answer: Subscribed): void
+  /** Comes before all else, and only if the subscribe does not fail. */
+  subscribed (answer: Subscribed, subscriber: Subscriber): void
   /**
    * Takes the batch, whole. `live` batches come as they are published; the others are a replay, which waits for as
    * long as it must. Answers whether it would take more now; after a false, it calls `Subscriber.resume()` once it would.

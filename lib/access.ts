@@ -1,0 +1,126 @@
+import type { FastifyRequest } from 'fastify'
+import type { AuthorizeContext, Identity } from '../types/index.js'
+import type { FanOutError } from './errors.js'
+import type { Settings } from './options.js'
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { errors } from './errors.js'
+import { matchesRoom } from './room-name.js'
+
+/** Who makes a request, or holds a connection. */
+export interface Caller {
+  readonly request: FastifyRequest
+  /** Null: anonymous. */
+  readonly identity: Identity | null
+  readonly key: Settings['publishKeys'][number] | undefined
+}
+
+/** Names a publisher, so that two of them can use the same idempotency key. */
+export function publisherOf (caller: Caller): string {
+  if (caller.key !== undefined) return `key:${caller.key.id}`
+  return caller.identity?.user === undefined ? 'anonymous' : `user:${caller.identity.user}`
+}
+
+/** Who may do what: every route and every frame asks here. */
+export class Access {
+  readonly #settings: Settings
+  readonly #keys: Array<{ digest: Buffer, key: Settings['publishKeys'][number] }>
+
+  constructor (settings: Settings) {
+    this.#settings = settings
+    this.#keys = settings.publishKeys.map((key) => ({ digest: digest(key.key), key }))
+  }
+
+  /** Whether the app asks who a client is. */
+  get authenticates (): boolean {
+    return this.#settings.authenticate !== undefined
+  }
+
+  /** The token of a request, by the ways that a request can carry one, in order of preference. */
+  tokenOf (request: FastifyRequest): string | undefined {
+    const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')
+    if (bearer !== null) return bearer[1]
+    const protocols = request.headers['sec-websocket-protocol']
+    const protocol = protocols?.split(',').map((name) => name.trim()).find((name) => name.startsWith('bearer.'))
+    if (protocol !== undefined) return protocol.slice('bearer.'.length)
+    if (!this.#settings.queryToken) return undefined
+    const token = (request.query as Record<string, unknown> | undefined)?.['access_token']
+    return typeof token === 'string' && token !== '' ? token : undefined
+  }
+
+  /** Who sent the request, or the token. Throws FAN_OUT_ERR_UNAUTHORIZED where the app throws, or what it answers has run out. */
+  async identify (request: FastifyRequest, token: string | undefined): Promise<Caller> {
+    const key = token === undefined ? undefined : this.#findKey(token)
+    const { authenticate } = this.#settings
+    if (key !== undefined || authenticate === undefined) return { request, identity: null, key }
+    let identity: Identity | null
+    try {
+      identity = await authenticate(request, token) ?? null
+    } catch (error) {
+      request.log.info({ err: error }, 'fan-out: authentication failed')
+      throw unauthorized(token === undefined ? 'send a token' : 'the token was refused')
+    }
+    if (identity !== null && hasExpired(identity)) throw unauthorized('the token has expired')
+    return { request, identity, key }
+  }
+
+  /** Throws FAN_OUT_ERR_UNAUTHORIZED or FAN_OUT_ERR_FORBIDDEN where the caller may not. */
+  async allow (caller: Caller, action: AuthorizeContext['action'], room: string): Promise<void> {
+    const key = caller.key !== undefined && covers(caller.key, room) ? caller.key.id : undefined
+    const { authorize } = this.#settings
+    if (authorize === undefined) {
+      if (action === 'subscribe' || key !== undefined) return
+      throw caller.key === undefined ? unauthorized('send a publish key as "Authorization: Bearer <key>"') : new errors.Forbidden('the publish key does not cover this room')
+    }
+    const { request, identity } = caller
+    let allowed: unknown
+    try {
+      allowed = await authorize({ action, room, request, ...(identity?.user !== undefined && { user: identity.user }), ...(key !== undefined && { key }) })
+    } catch (error) {
+      request.log.warn({ err: error, room }, 'fan-out: authorization failed, and so denies')
+    }
+    if (allowed === true) return
+    const unknown = this.authenticates && identity === null && caller.key === undefined
+    throw unknown ? unauthorized('send a token') : new errors.Forbidden(`${action} was denied for this room`)
+  }
+
+  /** Whether a browser at the request's Origin may open a WebSocket here. */
+  allowsOrigin (request: FastifyRequest): boolean {
+    const { origin } = request.headers
+    const { origins } = this.#settings
+    if (origin === undefined || origins === '*') return true
+    if (origins !== 'same') return origins.some((allowed) => typeof allowed === 'string' ? allowed === origin : new RegExp(allowed.source, allowed.flags.replace(/[gy]/g, '')).test(origin))
+    return URL.canParse(origin) && new URL(origin).host === hostOf(request, new URL(origin).protocol)
+  }
+
+  /** Compares with every key, and in constant time each, so that the time taken tells nothing of any. */
+  #findKey (token: string): Settings['publishKeys'][number] | undefined {
+    const given = digest(token)
+    let found: Settings['publishKeys'][number] | undefined
+    for (const { digest, key } of this.#keys) if (timingSafeEqual(digest, given)) found = key
+    return found
+  }
+}
+
+export function hasExpired (identity: Identity): boolean {
+  return identity.expiresAt !== undefined && identity.expiresAt <= Date.now()
+}
+
+function unauthorized (what: string): FanOutError {
+  const error: FanOutError = new errors.Unauthorized(what)
+  error.headers = { 'www-authenticate': 'Bearer' }
+  return error
+}
+
+function covers (key: { rooms?: string[] }, room: string): boolean {
+  return key.rooms === undefined || key.rooms.some((pattern) => matchesRoom(pattern, room))
+}
+
+function digest (secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+/** The host as the browser would write it in an Origin of that protocol: without the default port. TLS may have ended before us, so the protocol is the browser's. */
+function hostOf (request: FastifyRequest, protocol: string): string | undefined {
+  const url = `${protocol}//${request.host}`
+  return URL.canParse(url) ? new URL(url).host : undefined
+}

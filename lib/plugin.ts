@@ -1,0 +1,86 @@
+import type { FastifyInstance } from 'fastify'
+import type { FanOutOptions } from '../types/index.js'
+import type { Services } from './services.js'
+import type { Settings } from './options.js'
+import { randomBytes } from 'node:crypto'
+import { Access } from './access.js'
+import { Api } from './api.js'
+import { createBroker } from './brokers/index.js'
+import { Control } from './control.js'
+import { errors } from './errors.js'
+import { readOptions } from './options.js'
+import { Presence } from './presence.js'
+import { addRoutes } from './routes/index.js'
+import { Rooms } from './rooms/rooms.js'
+import { systemScheduler } from './scheduler.js'
+import { Connections } from './transports/transport.js'
+import { useWebSocketServer } from './websocket-server.js'
+
+/** Options -> broker -> rooms -> transports -> routes, and the order in which they end. */
+export async function fanOut (app: FastifyInstance, options: FanOutOptions): Promise<void> {
+  const settings = readOptions(options)
+  if (app.hasDecorator(settings.name)) throw new errors.InvalidOption(`options.name: the app already has a decorator "${settings.name}"; a second registration takes another name and another prefix`)
+  await useWebSocketServer(app, settings)
+
+  const broker = await createBroker(settings)
+  const { snapshot } = settings
+  const rooms = new Rooms({
+    broker,
+    log: app.log,
+    scheduler: systemScheduler,
+    linger: settings.linger,
+    timeout: settings.brokerOptions.publishTimeout,
+    limits: { tail: TAIL, inbox: INBOX, page: settings.history.size, replay: settings.limits.replay },
+    snapshot: snapshot && (async (room) => JSON.stringify(await snapshot(room)))
+  })
+  const connections = new Connections(settings.limits)
+  const control = new Control(rooms, connections, app.log)
+  const presence = settings.presence ? new Presence() : undefined
+  let started = false
+  const api = new Api({ settings, rooms, connections, control, presence, log: app.log, ready: () => started })
+  const server = randomBytes(4).toString('hex')
+  let connectionCount = 0
+  const services: Services = {
+    settings,
+    server,
+    rooms,
+    api,
+    access: new Access(settings),
+    connections,
+    presence,
+    newConnectionId: () => `${server}-${(++connectionCount).toString(36)}`
+  }
+
+  app.decorate(settings.name, api)
+  await app.register(addRoutes, services)
+
+  // Clients are sent away while the server still answers; then it stops listening, and waits for requests in flight;
+  // and only then the broker is let go, so that what they publish is acknowledged.
+  app.addHook('preClose', async () => {
+    await connections.drain(settings.close.drain, settings.close.timeout)
+  })
+  app.addHook('onClose', async () => {
+    connections.stop()
+    await rooms.close()
+  })
+
+  const starting = start(rooms, control, settings).then(() => { started = true })
+  if (settings.brokerOptions.start === 'wait') await starting
+  else starting.catch((error: unknown) => app.log.error({ err: error }, 'fan-out: the broker could not be reached'))
+}
+
+// Of a room's tail, in bytes, and of the messages that wait for its repair.
+const TAIL = 1024 * 1024
+const INBOX = 1_000
+
+async function start (rooms: Rooms, control: Control, { brokerOptions: { startTimeout } }: Settings): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new errors.BrokerAway(`it was not reached within ${startTimeout} ms`)), startTimeout)
+  })
+  try {
+    await Promise.race([rooms.start().then(() => control.start()), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

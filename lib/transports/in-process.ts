@@ -1,0 +1,110 @@
+import type { RoomEvent, SubscribeOptions, Subscription } from '../../types/index.js'
+import type { Cursor } from '../cursor.js'
+import type { Batch, Entry } from '../message.js'
+import type { Log } from '../rooms/room.js'
+import type { Joined, Rooms } from '../rooms/rooms.js'
+import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
+import { formatCursor, parseCursor } from '../cursor.js'
+import { errors } from '../errors.js'
+
+type Handler = (event: RoomEvent) => unknown
+
+/** A subscriber that is a function: it is given one event after the other, and its promises are waited for. */
+class InProcessSink implements Sink {
+  answer: Subscribed | undefined
+  joined: Joined | undefined
+  #subscriber: Subscriber | undefined
+  #closed = false
+  readonly #room: string
+  readonly #handler: Handler
+  readonly #log: Log
+  #events: RoomEvent[] = []
+  #handling = false
+
+  constructor (room: string, handler: Handler, log: Log) {
+    this.#room = room
+    this.#handler = handler
+    this.#log = log
+  }
+
+  subscribed (answer: Subscribed, subscriber: Subscriber): void {
+    this.answer = answer
+    this.#subscriber = subscriber
+  }
+
+  write (batch: Batch): boolean {
+    this.#events.push(...batch.entries.map(toEvent))
+    return this.#handle()
+  }
+
+  snapshot (id: Cursor, text: string): boolean {
+    this.#events.push({ type: 'snapshot', room: this.#room, id: formatCursor(id), data: JSON.parse(text) })
+    return this.#handle()
+  }
+
+  ended (error: Error): void {
+    this.close()
+    this.#log.error({ err: error, room: this.#room }, 'fan-out: a subscription in the process has ended')
+  }
+
+  close (): void {
+    this.#closed = true
+    this.#events = []
+    this.joined?.leave()
+  }
+
+  /** Handles what has come; false where that takes longer than this turn. */
+  #handle (): boolean {
+    if (!this.#handling) {
+      this.#handling = true
+      void this.#handleAll()
+    }
+    return !this.#handling
+  }
+
+  async #handleAll (): Promise<void> {
+    let waited = false
+    for (let event = this.#events.shift(); event !== undefined && !this.#closed; event = this.#events.shift()) {
+      try {
+        const promise = this.#handler(event)
+        if (typeof (promise as Promise<unknown> | undefined)?.then !== 'function') continue
+        waited = true
+        await promise
+      } catch (error) {
+        this.#log.error({ err: error, room: this.#room }, 'fan-out: the handler of a subscription failed')
+      }
+    }
+    this.#handling = false
+    if (waited) this.#subscriber?.resume()
+  }
+}
+
+export async function subscribeInProcess (rooms: Rooms, log: Log, room: string, options: SubscribeOptions, handler: Handler): Promise<Subscription> {
+  const { since: text, replay, signal } = options
+  const since = text === undefined || text === 'earliest' ? text : parseCursor(text)
+  if (text !== undefined && since === undefined) throw new errors.InvalidCursor()
+  if (replay !== undefined && (!Number.isInteger(replay) || replay < 0)) throw new errors.InvalidRequest('replay takes a whole number')
+  signal?.throwIfAborted()
+  const sink = new InProcessSink(room, handler, log)
+  sink.joined = await rooms.subscribe(room, sink, { since, last: replay }, signal)
+  const close = (): void => sink.close()
+  if (signal?.aborted === true) close()
+  signal?.addEventListener('abort', close, { once: true })
+  const { id, recovered, replayed } = sink.answer as Subscribed
+  return {
+    room,
+    id: formatCursor(id),
+    recovered,
+    replayed,
+    async close () {
+      signal?.removeEventListener('abort', close)
+      close()
+    }
+  }
+}
+
+function toEvent (entry: Entry): RoomEvent {
+  return entry.type === 'message'
+    ? { type: 'message', room: entry.room, id: formatCursor(entry.id), data: JSON.parse(entry.text) }
+    : { type: 'gap', ...entry.toJSON() }
+}

@@ -1,0 +1,178 @@
+import type { Member } from '../../types/index.js'
+import type { Cursor } from '../cursor.js'
+import type { FanOutError } from '../errors.js'
+import type { Batch } from '../message.js'
+import type { Joined } from '../rooms/rooms.js'
+import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
+import type { ClientFrame } from './frames.js'
+import type { WebSocketConnection } from './websocket.js'
+import { formatCursor } from '../cursor.js'
+import { asFanOutError, errors } from '../errors.js'
+import { publisherOf } from '../access.js'
+
+type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>
+
+/**
+ * One room on one WebSocket: obeys the frames for it one after the other, and is where the room writes to. It is
+ * forgotten when nothing is subscribed and nothing under way.
+ */
+export class WebSocketRoom implements Sink {
+  readonly name: string
+  readonly #connection: WebSocketConnection
+  #queue = Promise.resolve()
+  #underWay = 0
+  /** Aborts the subscribe that the client has last asked for; undefined where it has asked for none, or to unsubscribe since. */
+  #wanted: AbortController | undefined
+  #joined: Joined | undefined
+  #subscriber: Subscriber | undefined
+  #subscribing: Frame<'subscribe'> | undefined
+  /** What ends with the subscription: its part in the presence. */
+  #ends: Array<() => void> = []
+
+  constructor (name: string, connection: WebSocketConnection) {
+    this.name = name
+    this.#connection = connection
+  }
+
+  /** Whether it counts against the rooms that a connection may have. */
+  get wanted (): boolean {
+    return this.#wanted !== undefined
+  }
+
+  subscribe (frame: Frame<'subscribe'>): void {
+    if (this.#wanted !== undefined) throw new errors.AlreadySubscribed()
+    const wanted = this.#wanted = new AbortController()
+    this.#enqueue(frame, async () => {
+      try {
+        if (wanted.signal.aborted) throw new errors.Cancelled()
+        await this.#subscribe(frame, wanted.signal)
+      } catch (error) {
+        if (this.#wanted === wanted) this.#wanted = undefined
+        throw error
+      }
+    })
+  }
+
+  async #subscribe (frame: Frame<'subscribe'>, signal: AbortSignal): Promise<void> {
+    const { access, rooms, presence } = this.#connection.services
+    const { caller } = this.#connection
+    await access.allow(caller, 'subscribe', this.name)
+    if (frame.presence === true) {
+      if (presence === undefined) throw new errors.NoPresence()
+      await access.allow(caller, 'presence', this.name)
+    }
+    // Rights may have been withdrawn, or the connection gone, while the app was asked.
+    if (signal.aborted) throw new errors.Cancelled()
+    this.#subscribing = frame
+    const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
+    // Where the room has ended it meanwhile, there is nothing to hold.
+    if (joined.subscriber.closed) return
+    this.#joined = joined
+    if (signal.aborted) return this.#leave()
+    if (frame.presence === true) this.#watch()
+    this.#join()
+  }
+
+  unsubscribe (frame: Frame<'unsubscribe'>): void {
+    this.#wanted?.abort()
+    this.#wanted = undefined
+    this.#enqueue(frame, async () => {
+      this.#leave()
+      this.#connection.send({ type: 'unsubscribed', room: this.name, code: 'FAN_OUT_UNSUBSCRIBED', reason: 'asked for', ref: frame.ref })
+    })
+  }
+
+  publish (frame: Frame<'publish'>): void {
+    this.#enqueue(frame, async () => {
+      const { access, api } = this.#connection.services
+      const { caller } = this.#connection
+      await access.allow(caller, 'publish', this.name)
+      const { text, idempotencyKey } = frame
+      const { id, duplicate } = await api.publishText({ room: this.name, text, idempotencyKey }, publisherOf(caller))
+      this.#connection.send({ type: 'published', room: this.name, id, ...(duplicate && { duplicate }), ref: frame.ref })
+    })
+  }
+
+  /** The connection's caller has changed: what it may no longer do ends. Its member in the presence is put in another's place. */
+  async review (): Promise<void> {
+    const joined = this.#joined
+    if (joined === undefined) return
+    try {
+      await this.#connection.services.access.allow(this.#connection.caller, 'subscribe', this.name)
+      if (this.#joined === joined) this.#join()
+    } catch (error) {
+      if (this.#joined === joined) this.ended(asFanOutError(error))
+    }
+  }
+
+  /** The server ends the subscription, or the subscribe under way. */
+  ended (error: FanOutError): void {
+    if (this.#wanted === undefined) return
+    this.#wanted.abort()
+    this.#wanted = undefined
+    this.#leave()
+    this.#connection.send({ type: 'unsubscribed', room: this.name, code: error.code, reason: error.message })
+    this.#forgetIfIdle()
+  }
+
+  /** The connection is gone. */
+  close (): void {
+    this.#wanted?.abort()
+    this.#wanted = undefined
+    this.#leave()
+  }
+
+  subscribed ({ id, recovered, replayed }: Subscribed, subscriber: Subscriber): void {
+    this.#subscriber = subscriber
+    this.#connection.send({ type: 'subscribed', room: this.name, id: formatCursor(id), recovered, replayed, ref: this.#subscribing?.ref })
+  }
+
+  write (batch: Batch, live: boolean): boolean {
+    return this.#connection.write(batch.encode(this.#connection.format), live, this)
+  }
+
+  snapshot (id: Cursor, text: string): boolean {
+    return this.#connection.write(this.#connection.encode(`{"type":"snapshot","room":${JSON.stringify(this.name)},"id":"${formatCursor(id)}","data":${text}}`), false, this)
+  }
+
+  /** The socket takes more. */
+  resume (): void {
+    this.#subscriber?.resume()
+  }
+
+  #enqueue (frame: ClientFrame, task: () => Promise<void>): void {
+    this.#underWay++
+    this.#connection.underWay(1)
+    this.#queue = this.#queue.then(task).catch((error: unknown) => {
+      this.#connection.fail(error, frame.ref, this.name)
+    }).then(() => {
+      this.#underWay--
+      this.#connection.underWay(-1)
+      this.#forgetIfIdle()
+    })
+  }
+
+  #forgetIfIdle (): void {
+    if (this.#underWay === 0 && this.#wanted === undefined) this.#connection.forget(this)
+  }
+
+  #leave (): void {
+    this.#joined?.leave()
+    this.#joined = undefined
+    for (const end of this.#ends.splice(0)) end()
+  }
+
+  #join (): void {
+    const { presence } = this.#connection.services
+    if (presence !== undefined) this.#ends.push(presence.join(this.name, this.#connection.member))
+  }
+
+  #watch (): void {
+    const own = this.#connection.id
+    const tell = (type: 'join' | 'leave', member: Member): void => {
+      if (member.connection !== own) this.#connection.send({ type, room: this.name, member })
+    }
+    const end = this.#connection.services.presence?.watch(this.name, tell)
+    if (end !== undefined) this.#ends.push(end)
+  }
+}

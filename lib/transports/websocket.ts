@@ -1,0 +1,297 @@
+import type { FastifyRequest } from 'fastify'
+import type { Duplex } from 'node:stream'
+import type { RawData, WebSocket } from 'ws'
+import type { Member } from '../../types/index.js'
+import type { Caller } from '../access.js'
+import type { FanOutError } from '../errors.js'
+import type { Format } from '../message.js'
+import type { Services } from '../services.js'
+import type { ClientFrame } from './frames.js'
+import type { Connection } from './transport.js'
+import { hasExpired } from '../access.js'
+import { asFanOutError, errors } from '../errors.js'
+import { closeCodeOf } from './close-codes.js'
+import { ProtocolViolation, compressedFrames, frames, readFrame, textFrame } from './frames.js'
+import { rawSocket } from './raw-socket.js'
+import { TokenBucket } from './token-bucket.js'
+import { WebSocketRoom } from './websocket-room.js'
+
+// A replay stops while more than this is unsent, and goes on when the socket has taken it.
+const REPLAY_UNSENT = 256 * 1024
+// How long a socket that was told to close may take, in ms.
+const CLOSING = 2_000
+// Frames under way at which no more are read from the socket.
+const UNDER_WAY = 64
+
+/** One client's WebSocket: who it is, its frames, and what it is written. */
+export class WebSocketConnection implements Connection {
+  readonly kind = 'websocket'
+  readonly id: string
+  readonly address: string | undefined
+  readonly services: Services
+  readonly format: Format
+
+  readonly #websocket: WebSocket
+  readonly #socket: Duplex
+  readonly #request: FastifyRequest
+  readonly #rooms = new Map<string, WebSocketRoom>()
+  readonly #bucket: TokenBucket
+  readonly #opened = performance.now()
+  /** The frames that the URL stands for, until it is known who it is; and those that came while it was being found out. */
+  #first: string[]
+  #waiting: ClientFrame[] = []
+  #identifying = false
+  #caller: Caller | undefined
+  #underWay = 0
+  #replayUnsent = 0
+  readonly #paced = new Set<WebSocketRoom>()
+  #heard = performance.now()
+  #pinged: number | undefined
+  #closing: number | undefined
+
+  /** Its listeners are set before it returns, since the first frame can stand in the handshake's own packet. `first` are the frames that the URL stands for. */
+  constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]) {
+    this.services = services
+    this.id = services.newConnectionId()
+    this.address = request.raw.socket === undefined ? undefined : request.ip
+    this.#websocket = websocket
+    this.#socket = rawSocket(websocket)
+    this.#request = request
+    this.#first = first
+    this.#bucket = new TokenBucket(services.settings.limits.framesPerSecond)
+    this.format = services.settings.compression && compresses(websocket, request) ? compressedFrames : frames
+    websocket.on('message', (data, isBinary) => this.#receive(data, isBinary))
+    websocket.on('ping', () => this.#countFrame())
+    websocket.on('pong', () => { this.#countFrame() })
+    websocket.on('close', () => this.#closed())
+    websocket.on('error', (error) => { request.log.debug({ err: error }, 'fan-out: websocket error') })
+
+    const refusal = services.connections.refusal(this.address)
+    services.connections.add(this)
+    const { settings: { heartbeat, limits } } = services
+    this.send({
+      type: 'welcome',
+      protocol: 1,
+      connection: this.id,
+      server: services.server,
+      heartbeat: heartbeat.interval,
+      limits: { frame: limits.frame, roomsPerConnection: limits.roomsPerConnection, framesPerSecond: limits.framesPerSecond }
+    })
+    if (refusal !== undefined) this.close(refusal)
+    else void this.#identify(services.access.tokenOf(request))
+  }
+
+  /** Set once it is known who it is: no frame is obeyed before. */
+  get caller (): Caller {
+    return this.#caller as Caller
+  }
+
+  get user (): string | undefined {
+    return this.#caller?.identity?.user
+  }
+
+  get member (): Member {
+    const { user, info } = this.#caller?.identity ?? {}
+    return { connection: this.id, ...(user !== undefined && { user }), ...(info !== undefined && { info }) }
+  }
+
+  send (frame: object): void {
+    this.#write(textFrame(JSON.stringify(frame)))
+  }
+
+  encode (text: string): Buffer {
+    return textFrame(text)
+  }
+
+  /** Writes what a room has for it, see `Sink.write`. */
+  write (buffer: Buffer, live: boolean, room: WebSocketRoom): boolean {
+    if (live) {
+      // What is unsent of a replay was paced, and is no sign of a client that is too slow.
+      if (this.#socket.writableLength - this.#replayUnsent > this.services.settings.limits.queue) {
+        this.services.connections.slow++
+        this.close(new errors.TooSlow())
+      } else {
+        this.#write(buffer)
+      }
+      return true
+    }
+    this.#replayUnsent += buffer.length
+    this.#write(buffer, () => {
+      this.#replayUnsent -= buffer.length
+      if (this.#socket.writableLength > REPLAY_UNSENT / 2) return
+      const paced = [...this.#paced]
+      this.#paced.clear()
+      for (const room of paced) room.resume()
+    })
+    if (this.#socket.writableLength <= REPLAY_UNSENT) return true
+    this.#paced.add(room)
+    return false
+  }
+
+  #write (buffer: Buffer, written?: () => void): void {
+    if (this.#closing === undefined && this.#websocket.readyState === this.#websocket.OPEN) this.#socket.write(buffer, written)
+  }
+
+  /** Answers a frame that failed; the connection lives on. */
+  fail (thrown: unknown, ref: string | number | undefined, room: string | undefined): void {
+    const error = asFanOutError(thrown)
+    if (error instanceof errors.Internal) this.#request.log.error({ err: error.cause, room }, 'fan-out: a frame failed')
+    this.send({ type: 'error', code: error.code, message: error.message, room, ref })
+  }
+
+  /** Counts what is under way, so that a client cannot heap up more than a little. */
+  underWay (change: 1 | -1): void {
+    this.#underWay += change
+    this.#flow()
+  }
+
+  forget (room: WebSocketRoom): void {
+    this.#rooms.delete(room.name)
+  }
+
+  removeFrom (room: string, reason: string): void {
+    this.#rooms.get(room)?.ended(new errors.Unsubscribed(reason))
+  }
+
+  close (error: FanOutError): void {
+    if (this.#closing !== undefined) return
+    this.#closing = performance.now()
+    for (const room of this.#rooms.values()) room.close()
+    // A close frame has room for 123 bytes of reason.
+    this.#websocket.close(closeCodeOf(error), Buffer.from(error.message).subarray(0, 123).toString().replace(/\uFFFD+$/, ''))
+    this.#flow()
+  }
+
+  destroy (): void {
+    this.#websocket.terminate()
+  }
+
+  tick (now: number): void {
+    const { heartbeat, limits } = this.services.settings
+    if (this.#closing !== undefined) {
+      if (now - this.#closing > CLOSING) this.destroy()
+    } else if (this.#caller === undefined) {
+      if (now - this.#opened > limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
+    } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
+      this.close(new errors.Unauthorized('the token has expired'))
+    } else if (this.#pinged !== undefined) {
+      if (this.#heard > this.#pinged) this.#pinged = undefined
+      else if (now - this.#pinged > heartbeat.timeout) this.destroy()
+    } else if (now - this.#heard > heartbeat.interval) {
+      this.#pinged = now
+      this.#websocket.ping()
+    }
+  }
+
+  #closed (): void {
+    this.services.connections.remove(this)
+    for (const room of this.#rooms.values()) room.close()
+    this.#rooms.clear()
+    this.#waiting = []
+  }
+
+  /** Counts what the client sends, of any kind; a flood ends the connection. */
+  #countFrame (): boolean {
+    this.#heard = performance.now()
+    const takes = this.#bucket.take(this.#heard)
+    if (!takes) this.close(new errors.TooManyFrames())
+    return takes && this.#closing === undefined
+  }
+
+  #receive (data: RawData, isBinary: boolean): void {
+    if (!this.#countFrame()) return
+    const { limits } = this.services.settings
+    // Already cut off by ws, unless the app registered @fastify/websocket with a larger limit of its own.
+    if ((data as Buffer).length > limits.frame) return this.close(new errors.TooLarge(`a frame may have ${limits.frame} bytes`))
+    if (isBinary) return this.close(new errors.InvalidFrame('it must be text'))
+    const frame = this.#read(String(data))
+    if (frame === undefined) return
+    if (this.#identifying) this.#waiting.push(frame)
+    else this.#obey(frame)
+  }
+
+  #read (text: string): ClientFrame | undefined {
+    try {
+      return readFrame(text)
+    } catch (error) {
+      const { ref, room } = error as { ref?: string | number, room?: string }
+      if (error instanceof ProtocolViolation) this.close(new errors.InvalidFrame(error.message))
+      else this.fail(error, ref, room)
+      return undefined
+    }
+  }
+
+  #obey (frame: ClientFrame): void {
+    if (this.#closing !== undefined) return
+    if (this.#caller === undefined && frame.type !== 'auth') return this.close(new errors.Unauthorized('send an auth frame first'))
+    try {
+      if (frame.type === 'ping') return this.send({ type: 'pong', ref: frame.ref })
+      if (frame.type === 'auth') return void this.#identify(frame.token, frame)
+      if (frame.type === 'publish' && !this.services.settings.clientPublish) throw new errors.ClientPublish()
+      if (frame.type === 'publish' && this.services.connections.draining) throw new errors.Closing()
+      const room = this.#roomFor(frame)
+      if (frame.type === 'subscribe') room.subscribe(frame)
+      else if (frame.type === 'unsubscribe') room.unsubscribe(frame)
+      else room.publish(frame)
+    } catch (error) {
+      this.fail(error, frame.ref, 'room' in frame ? frame.room : undefined)
+    }
+  }
+
+  #roomFor (frame: Extract<ClientFrame, { room: string }>): WebSocketRoom {
+    let room = this.#rooms.get(frame.room)
+    if (frame.type === 'subscribe' && room?.wanted !== true) {
+      const { roomsPerConnection } = this.services.settings.limits
+      let wanted = 0
+      for (const other of this.#rooms.values()) if (other.wanted) wanted++
+      if (wanted >= roomsPerConnection) throw new errors.TooManyRooms(roomsPerConnection)
+    }
+    if (room === undefined) this.#rooms.set(frame.room, room = new WebSocketRoom(frame.room, this))
+    return room
+  }
+
+  /** Finds out who it is, at the opening and at each `auth` frame. Frames that come meanwhile wait; nothing more is read. */
+  async #identify (token: string | undefined, frame?: Extract<ClientFrame, { type: 'auth' }>): Promise<void> {
+    this.#identifying = true
+    this.#flow()
+    try {
+      const caller = await this.services.access.identify(this.#request, token)
+      if (this.#closing !== undefined) return
+      const before = this.#caller
+      if (before?.identity?.user !== undefined && before.identity.user !== caller.identity?.user) throw new errors.Unauthorized('the token is of another user')
+      this.#caller = caller
+      if (token !== undefined || caller.identity !== null) {
+        const { user, expiresAt } = caller.identity ?? {}
+        this.send({ type: 'authenticated', user, expiresAt, ref: frame?.ref })
+      }
+      if (before !== undefined) await Promise.all([...this.#rooms.values()].map((room) => room.review()))
+    } catch (error) {
+      // Where no token was sent there is time for an auth frame, see `tick`.
+      if (token !== undefined) this.close(asFanOutError(error))
+    } finally {
+      this.#identifying = false
+      this.#flow()
+      this.#obeyWaiting()
+    }
+  }
+
+  #obeyWaiting (): void {
+    for (const text of this.#caller === undefined ? [] : this.#first.splice(0)) {
+      const frame = this.#read(text)
+      if (frame !== undefined) this.#obey(frame)
+    }
+    // One of them may be an auth frame, which the rest wait for again.
+    while (this.#waiting.length > 0 && !this.#identifying) this.#obey(this.#waiting.shift() as ClientFrame)
+  }
+
+  /** Reads no more of the socket while frames that came cannot be obeyed. */
+  #flow (): void {
+    if (this.#closing === undefined && (this.#identifying || this.#underWay >= UNDER_WAY)) this.#websocket.pause()
+    else if (this.#websocket.isPaused) this.#websocket.resume()
+  }
+}
+
+/** Whether frames may be compressed with the full window: permessage-deflate was agreed on, and the client asked for no smaller one. */
+function compresses (websocket: WebSocket, request: FastifyRequest): boolean {
+  return websocket.extensions.includes('permessage-deflate') && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') !== true
+}
