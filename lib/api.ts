@@ -127,7 +127,7 @@ export class Api implements FanOutRooms {
   async drain (options: { over?: number } = {}): Promise<void> {
     const { over = 0 } = options
     if (!Number.isFinite(over) || over < 0) throw new errors.InvalidRequest('over takes a number of ms')
-    await this.#parts.connections.drain(over, this.#parts.settings.close.timeout)
+    await this.#parts.connections.drain(over, this.#parts.settings.close.timeout).gone
   }
 }
 

@@ -54,12 +54,16 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   app.decorate(settings.name, api)
   await app.register(addRoutes, services)
 
-  // Clients are sent away while the server still answers; then it stops listening, and waits for requests in flight;
-  // and only then the broker is let go, so that what they publish is acknowledged.
+  // Clients are told to leave, and then the server stops listening at once: while a server is closing Fastify answers
+  // 503, which would end an EventSource that comes back for ever, where a refused connection would not. Requests in
+  // flight end before the broker is let go, so that what they publish is acknowledged.
+  let leaving: ReturnType<Connections['drain']> | undefined
   app.addHook('preClose', async () => {
-    await connections.drain(settings.close.drain, settings.close.timeout)
+    leaving = connections.drain(settings.close.drain, settings.close.timeout)
+    await leaving.sent
   })
   app.addHook('onClose', async () => {
+    await leaving?.gone
     connections.stop()
     await rooms.close()
   })

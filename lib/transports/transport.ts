@@ -1,4 +1,5 @@
 import type { FanOutError } from '../errors.js'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errors, retryAfter } from '../errors.js'
 
 /** One client's connection, whatever it speaks. */
@@ -75,28 +76,34 @@ export class Connections {
       (filter.user === undefined || filter.user === user) && (filter.connection === undefined || filter.connection === id))
   }
 
-  /** Takes no new connection, and sends all away: evenly over `over` ms, then waits `timeout` ms for them to go, and destroys the rest. */
-  async drain (over: number, timeout: number): Promise<void> {
+  /**
+   * Takes no new connection, and sends all away, evenly over `over` ms. `sent` resolves when all were told; `gone` when
+   * all have left, those that have not within another `timeout` ms being destroyed.
+   */
+  drain (over: number, timeout: number): { sent: Promise<void>, gone: Promise<void> } {
     this.#draining = true
-    if (this.#all.size === 0) return
-    const gone = new Promise<void>((resolve) => { this.#drained = resolve })
+    const gone = new Promise<void>((resolve) => {
+      this.#drained = resolve
+      if (this.#all.size === 0) resolve()
+    })
+    const sent = this.#sendAway(over).then(() => {
+      const deadline = setTimeout(() => {
+        for (const connection of [...this.#all]) connection.destroy()
+      }, timeout)
+      void gone.then(() => clearTimeout(deadline))
+    })
+    return { sent, gone }
+  }
+
+  async #sendAway (over: number): Promise<void> {
     const all = [...this.#all]
     const start = performance.now()
-    let sent = 0
-    const send = (): void => {
+    for (let sent = 0; sent < all.length && this.#all.size > 0;) {
       const elapsed = performance.now() - start
       const due = elapsed >= over ? all.length : Math.floor(all.length * elapsed / over)
       for (; sent < due; sent++) all[sent]?.close(new errors.Closing())
+      if (sent < all.length) await sleep(50)
     }
-    send()
-    const sending = setInterval(send, 50)
-    const deadline = setTimeout(() => {
-      send()
-      for (const connection of [...this.#all]) connection.destroy()
-    }, over + timeout)
-    await gone
-    clearInterval(sending)
-    clearTimeout(deadline)
   }
 
   stop (): void {
