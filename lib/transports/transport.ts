@@ -33,7 +33,7 @@ export class Connections {
   /** How many were closed for being too slow. */
   slow = 0
   #draining = false
-  #drained: (() => void) | undefined
+  #drained: Array<() => void> = []
 
   constructor (limits: Limits) {
     this.#limits = limits
@@ -67,7 +67,7 @@ export class Connections {
     if (!this.#all.delete(connection)) return
     this.counts[connection.kind]--
     this.#count(connection.address, -1)
-    if (this.#all.size === 0) this.#drained?.()
+    if (this.#all.size === 0) for (const resolve of this.#drained.splice(0)) resolve()
   }
 
   matching (filter: { user?: string, connection?: string }): Connection[] {
@@ -83,8 +83,8 @@ export class Connections {
   drain (over: number, timeout: number): { sent: Promise<void>, gone: Promise<void> } {
     this.#draining = true
     const gone = new Promise<void>((resolve) => {
-      this.#drained = resolve
       if (this.#all.size === 0) resolve()
+      else this.#drained.push(resolve)
     })
     const sent = this.#sendAway(over).then(() => {
       const deadline = setTimeout(() => {
