@@ -54,7 +54,7 @@ export class Access {
     if (key !== undefined || authenticate === undefined) return { request, identity: null, key }
     let identity: Identity | null
     try {
-      identity = await authenticate(request, token) ?? null
+      identity = checkIdentity(await authenticate(request, token))
     } catch (error) {
       request.log.info({ err: error }, 'fan-out: authentication failed')
       throw unauthorized(token === undefined ? 'send a token' : 'the token was refused')
@@ -99,6 +99,14 @@ export class Access {
     for (const { digest, key } of this.#keys) if (timingSafeEqual(digest, given)) found = key
     return found
   }
+}
+
+/** What an app's `authenticate` answered, which may be written without types: nothing but null may pass for anonymous. */
+function checkIdentity (answer: unknown): Identity | null {
+  if (answer === null) return null
+  const { user, expiresAt } = (typeof answer === 'object' ? answer : undefined) as Record<string, unknown> | undefined ?? { user: false }
+  if ((user === undefined || typeof user === 'string') && (expiresAt === undefined || Number.isFinite(expiresAt))) return answer as Identity
+  throw new TypeError('authenticate must answer null, or { user?: string, info?, expiresAt?: number }')
 }
 
 export function hasExpired (identity: Identity): boolean {
