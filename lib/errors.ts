@@ -58,9 +58,13 @@ export function retryAfter<E extends FanOutError> (error: E, seconds = 1): E {
   return error
 }
 
-/** Any thrown thing as one of ours: foreign ones become `Internal`, keeping the original as `cause` for the log. */
+/** Any thrown thing as one of ours: foreign ones become `Internal`, keeping the original as `cause` for the log. Who may try again is told when. */
 export function asFanOutError (thrown: unknown): FanOutError {
-  if (thrown instanceof Error && 'code' in thrown && String(thrown.code).startsWith('FAN_OUT_ERR_')) return thrown as FanOutError
+  if (thrown instanceof Error && 'code' in thrown && String(thrown.code).startsWith('FAN_OUT_ERR_')) {
+    const error = thrown as FanOutError
+    const forNow = error.statusCode === 503 || error.statusCode === 429
+    return forNow && error.headers === undefined ? retryAfter(error) : error
+  }
   const error = new errors.Internal() as FanOutError
   error.cause = thrown
   return error

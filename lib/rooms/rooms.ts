@@ -101,10 +101,10 @@ export class Rooms implements RoomHost {
     }
   }
 
-  /** See `Broker.publish`. */
+  /** See `Broker.publish`. Rejects where the broker gives no answer in time: whether anything was published is then unknown. */
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
     if (this.#closed) return messages.map(() => retryAfter(new errors.Closing()))
-    const results = await this.broker.publish(messages)
+    const results = await this.inTime(this.broker.publish(messages))
     for (const result of results) if (!(result instanceof Error) && !result.duplicate) this.counts.published++
     return results
   }
