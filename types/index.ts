@@ -266,4 +266,3 @@ export interface FanOutRooms {
   /** Takes no new client, and sends those who are here away (1001) over so many ms. Resolves when they are gone. */
   drain (options?: { over?: number }): Promise<void>
 }
-

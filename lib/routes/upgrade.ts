@@ -25,7 +25,7 @@ export function upgradeRoute (scope: FastifyInstance, services: Services): void 
     wsHandler (websocket, request) {
       // Else the server's shutdown would close it with 1005, before we can say why (1001).
       scope.websocketServer.clients.delete(websocket)
-      return void new WebSocketConnection(services, websocket, request, framesOf(request))
+      WebSocketConnection.open(services, websocket, request, framesOf(request))
     }
   })
 }

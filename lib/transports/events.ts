@@ -10,11 +10,10 @@ import type { Connection } from './transport.js'
 import { hasExpired } from '../access.js'
 import { formatCursor } from '../cursor.js'
 import { errors } from '../errors.js'
+import { PacedWriter } from './paced-writer.js'
 
 // The stream of comments keeps proxies from ending a quiet one, in ms.
 const COMMENT = 15_000
-// A replay stops while more than this is unsent.
-const REPLAY_UNSENT = 256 * 1024
 
 /** Entries in the format of EventSource (HTML, section 9.2). Their JSON has no line breaks, so that one data line carries it whole. */
 const events: Format = {
@@ -58,6 +57,7 @@ export class EventStream implements Connection, Sink {
   readonly address: string | undefined
   readonly #services: Services
   readonly #reply: FastifyReply
+  readonly #writer: PacedWriter
   readonly #caller: Caller
   readonly #room: string
   readonly #aborted = new AbortController()
@@ -65,8 +65,9 @@ export class EventStream implements Connection, Sink {
   #subscriber: Subscriber | undefined
   #leavePresence: (() => void) | undefined
   #commented = performance.now()
-  #replayUnsent = 0
   #begun = false
+  /** Why it was closed, for the case that it has not begun. */
+  #ending: FanOutError | undefined
 
   constructor (services: Services, request: FastifyRequest, reply: FastifyReply, caller: Caller, room: string) {
     this.id = services.newConnectionId()
@@ -75,6 +76,7 @@ export class EventStream implements Connection, Sink {
     this.#reply = reply
     this.#caller = caller
     this.#room = room
+    this.#writer = new PacedWriter(reply.raw, services.settings.limits.queue)
     services.connections.add(this)
     reply.raw.on('close', () => this.#closed())
     reply.raw.on('error', () => {})
@@ -90,7 +92,7 @@ export class EventStream implements Connection, Sink {
       this.#joined = await this.#services.rooms.subscribe(this.#room, this, { since }, this.#aborted.signal)
     } catch (error) {
       this.#services.connections.remove(this)
-      throw error
+      throw this.#ending ?? error
     }
     if (this.#aborted.signal.aborted) return this.#joined.leave()
     const { user, info } = this.#caller.identity ?? {}
@@ -114,23 +116,19 @@ export class EventStream implements Connection, Sink {
   }
 
   #write (buffer: Buffer, live: boolean): boolean {
-    const { raw } = this.#reply
-    if (live) {
-      if (raw.writableLength - this.#replayUnsent > this.#services.settings.limits.queue) {
-        // A stream has no close code: it breaks off, and its client comes back with the last id.
-        this.#services.connections.slow++
-        this.destroy()
-      } else {
-        raw.write(buffer)
-      }
-      return true
+    if (!live) return this.#writer.write(buffer, this)
+    if (this.#writer.tooSlow) {
+      // A stream has no close code: it breaks off, and its client comes back with the last id.
+      this.#services.connections.slow++
+      this.destroy()
+    } else {
+      this.#reply.raw.write(buffer)
     }
-    this.#replayUnsent += buffer.length
-    raw.write(buffer, () => {
-      this.#replayUnsent -= buffer.length
-      if (raw.writableLength <= REPLAY_UNSENT / 2) this.#subscriber?.resume()
-    })
-    return raw.writableLength <= REPLAY_UNSENT
+    return true
+  }
+
+  resume (): void {
+    this.#subscriber?.resume()
   }
 
   ended (error: FanOutError): void {
@@ -141,13 +139,14 @@ export class EventStream implements Connection, Sink {
     if (room === this.#room) this.ended(new errors.Unsubscribed(reason))
   }
 
-  close (): void {
+  close (error: FanOutError): void {
+    this.#ending = error
     this.#end('')
   }
 
   tick (now: number): void {
     if (this.#reply.raw.writableEnded) return this.destroy()
-    if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) return this.close()
+    if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) return this.close(new errors.Unauthorized('the token has expired'))
     if (!this.#begun || now - this.#commented < COMMENT) return
     this.#commented = now
     this.#reply.raw.write(':\n\n')

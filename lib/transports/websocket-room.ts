@@ -9,6 +9,7 @@ import type { WebSocketConnection } from './websocket.js'
 import { formatCursor } from '../cursor.js'
 import { asFanOutError, errors } from '../errors.js'
 import { publisherOf } from '../access.js'
+import { textFrame } from './frames.js'
 
 type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>
 
@@ -132,7 +133,7 @@ export class WebSocketRoom implements Sink {
   }
 
   snapshot (id: Cursor, text: string): boolean {
-    return this.#connection.write(this.#connection.encode(`{"type":"snapshot","room":${JSON.stringify(this.name)},"id":"${formatCursor(id)}","data":${text}}`), false, this)
+    return this.#connection.write(textFrame(`{"type":"snapshot","room":${JSON.stringify(this.name)},"id":"${formatCursor(id)}","data":${text}}`), false, this)
   }
 
   /** The socket takes more. */

@@ -11,13 +11,13 @@ import type { Connection } from './transport.js'
 import { hasExpired } from '../access.js'
 import { asFanOutError, errors } from '../errors.js'
 import { closeCodeOf } from './close-codes.js'
+import { Heartbeat } from './heartbeat.js'
 import { ProtocolViolation, compressedFrames, frames, readFrame, textFrame } from './frames.js'
+import { PacedWriter } from './paced-writer.js'
 import { rawSocket } from './raw-socket.js'
 import { TokenBucket } from './token-bucket.js'
 import { WebSocketRoom } from './websocket-room.js'
 
-// A replay stops while more than this is unsent, and goes on when the socket has taken it.
-const REPLAY_UNSENT = 256 * 1024
 // How long a socket that was told to close may take, in ms.
 const CLOSING = 2_000
 // Frames under way at which no more are read from the socket.
@@ -33,31 +33,38 @@ export class WebSocketConnection implements Connection {
 
   readonly #websocket: WebSocket
   readonly #socket: Duplex
+  readonly #writer: PacedWriter
   readonly #request: FastifyRequest
   readonly #rooms = new Map<string, WebSocketRoom>()
   readonly #bucket: TokenBucket
-  readonly #opened = performance.now()
+  readonly #since = performance.now()
   /** The frames that the URL stands for, until it is known who it is; and those that came while it was being found out. */
   #first: string[]
   #waiting: ClientFrame[] = []
   #identifying = false
   #caller: Caller | undefined
   #underWay = 0
-  #replayUnsent = 0
-  readonly #paced = new Set<WebSocketRoom>()
-  #heard = performance.now()
-  #pinged: number | undefined
+  readonly #heartbeat: Heartbeat
   #closing: number | undefined
 
-  /** Its listeners are set before it returns, since the first frame can stand in the handshake's own packet. `first` are the frames that the URL stands for. */
-  constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]) {
+  /**
+   * Takes a WebSocket over. Listeners are set before it returns, since the first frame can stand in the handshake's own
+   * packet. `first` are the frames that the URL stands for.
+   */
+  static open (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]): void {
+    new WebSocketConnection(services, websocket, request, first).#opened()
+  }
+
+  private constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]) {
     this.services = services
     this.id = services.newConnectionId()
     this.address = request.raw.socket === undefined ? undefined : request.ip
     this.#websocket = websocket
     this.#socket = rawSocket(websocket)
+    this.#writer = new PacedWriter(this.#socket, services.settings.limits.queue)
     this.#request = request
     this.#first = first
+    this.#heartbeat = new Heartbeat(services.settings.heartbeat)
     this.#bucket = new TokenBucket(services.settings.limits.framesPerSecond)
     this.format = services.settings.compression && compresses(websocket, request) ? compressedFrames : frames
     websocket.on('message', (data, isBinary) => this.#receive(data, isBinary))
@@ -65,20 +72,20 @@ export class WebSocketConnection implements Connection {
     websocket.on('pong', () => { this.#countFrame() })
     websocket.on('close', () => this.#closed())
     websocket.on('error', (error) => { request.log.debug({ err: error }, 'fan-out: websocket error') })
+  }
 
-    const refusal = services.connections.refusal(this.address)
-    services.connections.add(this)
-    const { settings: { heartbeat, limits } } = services
-    this.send({
-      type: 'welcome',
-      protocol: 1,
-      connection: this.id,
-      server: services.server,
-      heartbeat: heartbeat.interval,
-      limits: { frame: limits.frame, roomsPerConnection: limits.roomsPerConnection, framesPerSecond: limits.framesPerSecond }
-    })
+  #opened (): void {
+    const { access, connections } = this.services
+    const refusal = connections.refusal(this.address)
+    connections.add(this)
+    this.#welcome()
     if (refusal !== undefined) this.close(refusal)
-    else void this.#identify(services.access.tokenOf(request))
+    else void this.#identify(access.tokenOf(this.#request))
+  }
+
+  #welcome (): void {
+    const { settings: { heartbeat, limits: { frame, roomsPerConnection, framesPerSecond } }, server } = this.services
+    this.send({ type: 'welcome', protocol: 1, connection: this.id, server, heartbeat: heartbeat.interval, limits: { frame, roomsPerConnection, framesPerSecond } })
   }
 
   /** Set once it is known who it is: no frame is obeyed before. */
@@ -96,40 +103,24 @@ export class WebSocketConnection implements Connection {
   }
 
   send (frame: object): void {
-    this.#write(textFrame(JSON.stringify(frame)))
-  }
-
-  encode (text: string): Buffer {
-    return textFrame(text)
+    if (this.#open) this.#socket.write(textFrame(JSON.stringify(frame)))
   }
 
   /** Writes what a room has for it, see `Sink.write`. */
   write (buffer: Buffer, live: boolean, room: WebSocketRoom): boolean {
-    if (live) {
-      // What is unsent of a replay was paced, and is no sign of a client that is too slow.
-      if (this.#socket.writableLength - this.#replayUnsent > this.services.settings.limits.queue) {
-        this.services.connections.slow++
-        this.close(new errors.TooSlow())
-      } else {
-        this.#write(buffer)
-      }
-      return true
+    if (!this.#open) return true
+    if (!live) return this.#writer.write(buffer, room)
+    if (this.#writer.tooSlow) {
+      this.services.connections.slow++
+      this.close(new errors.TooSlow())
+    } else {
+      this.#socket.write(buffer)
     }
-    this.#replayUnsent += buffer.length
-    this.#write(buffer, () => {
-      this.#replayUnsent -= buffer.length
-      if (this.#socket.writableLength > REPLAY_UNSENT / 2) return
-      const paced = [...this.#paced]
-      this.#paced.clear()
-      for (const room of paced) room.resume()
-    })
-    if (this.#socket.writableLength <= REPLAY_UNSENT) return true
-    this.#paced.add(room)
-    return false
+    return true
   }
 
-  #write (buffer: Buffer, written?: () => void): void {
-    if (this.#closing === undefined && this.#websocket.readyState === this.#websocket.OPEN) this.#socket.write(buffer, written)
+  get #open (): boolean {
+    return this.#closing === undefined && this.#websocket.readyState === this.#websocket.OPEN
   }
 
   /** Answers a frame that failed; the connection lives on. */
@@ -167,19 +158,17 @@ export class WebSocketConnection implements Connection {
   }
 
   tick (now: number): void {
-    const { heartbeat, limits } = this.services.settings
+    const { limits } = this.services.settings
     if (this.#closing !== undefined) {
       if (now - this.#closing > CLOSING) this.destroy()
     } else if (this.#caller === undefined) {
-      if (now - this.#opened > limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
+      if (now - this.#since > limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
     } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
       this.close(new errors.Unauthorized('the token has expired'))
-    } else if (this.#pinged !== undefined) {
-      if (this.#heard > this.#pinged) this.#pinged = undefined
-      else if (now - this.#pinged > heartbeat.timeout) this.destroy()
-    } else if (now - this.#heard > heartbeat.interval) {
-      this.#pinged = now
-      this.#websocket.ping()
+    } else {
+      const health = this.#heartbeat.check(now)
+      if (health === 'dead') this.destroy()
+      else if (health === 'ping') this.#websocket.ping()
     }
   }
 
@@ -192,8 +181,9 @@ export class WebSocketConnection implements Connection {
 
   /** Counts what the client sends, of any kind; a flood ends the connection. */
   #countFrame (): boolean {
-    this.#heard = performance.now()
-    const takes = this.#bucket.take(this.#heard)
+    const now = performance.now()
+    this.#heartbeat.beat(now)
+    const takes = this.#bucket.take(now)
     if (!takes) this.close(new errors.TooManyFrames())
     return takes && this.#closing === undefined
   }
@@ -226,7 +216,10 @@ export class WebSocketConnection implements Connection {
     if (this.#caller === undefined && frame.type !== 'auth') return this.close(new errors.Unauthorized('send an auth frame first'))
     try {
       if (frame.type === 'ping') return this.send({ type: 'pong', ref: frame.ref })
-      if (frame.type === 'auth') return void this.#identify(frame.token, frame)
+      if (frame.type === 'auth') {
+        void this.#identify(frame.token, frame)
+        return
+      }
       if (frame.type === 'publish' && !this.services.settings.clientPublish) throw new errors.ClientPublish()
       if (frame.type === 'publish' && this.services.connections.draining) throw new errors.Closing()
       const room = this.#roomFor(frame)
