@@ -10,7 +10,8 @@ function explain (error: unknown, { host, port }: Settings): string {
   if (code === 'EADDRINUSE') return `PORT ${port} is already in use on ${host}: choose another`
   if (code === 'EACCES') return `PORT ${port} may not be opened by this user: choose one above 1023`
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST ${host} is not an address of this machine`
-  if (code?.startsWith('FAN_OUT_ERR_BROKER')) return `FAN_OUT_BROKER: ${message}`
+  // Of the plugin's options only the broker's URL is the user's own.
+  if (code?.startsWith('FAN_OUT_ERR_')) return `FAN_OUT_BROKER cannot be used: ${message}`
   return error instanceof Error ? error.stack ?? message : String(error)
 }
 

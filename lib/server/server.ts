@@ -14,15 +14,13 @@ const LONGEST_ROOM = 600
 export async function buildServer (
   settings: Settings, { logger = false }: Pick<FastifyServerOptions, 'logger'> = {}
 ): Promise<FastifyInstance> {
-  const app = Fastify({
-    logger,
-    // One line for each of thousands of clients that come and go tells nobody anything; errors are logged.
-    disableRequestLogging: true,
-    routerOptions: { maxParamLength: LONGEST_ROOM }
-  })
+  const app = Fastify({ logger, routerOptions: { maxParamLength: LONGEST_ROOM } })
 
   const { tokenSecret } = settings
   await app.register(fanOut, {
+    // Two lines for each of thousands of clients that come and go tell nobody anything. With
+    // `disableRequestLogging` the errors would be silent, too.
+    logLevel: 'warn',
     broker: settings.broker,
     presence: true,
     publishKeys: [{ id: 'FAN_OUT_PUBLISH_KEY', key: settings.publishKey }],

@@ -1,23 +1,11 @@
 import { jwtVerify } from 'jose'
+import { matchesRoom } from '../room-name.js'
+import type { AuthorizeContext, Identity } from '../../types/index.js'
 import type { FastifyRequest } from 'fastify'
 
-/** Who the token says is there, as the plugin's `authenticate` answers it. */
-export interface Subscriber {
-  user?: string
-  /** In milliseconds, as everywhere; absent where the token never expires. */
-  expiresAt?: number
-}
-
-interface Asked {
-  action: 'subscribe' | 'publish' | 'presence' | 'control'
-  room?: string
-  key?: string
-  request: FastifyRequest
-}
-
 export interface Tokens {
-  authenticate (request: FastifyRequest, token?: string): Promise<Subscriber | null>
-  authorize (asked: Asked): boolean
+  authenticate (request: FastifyRequest, token?: string): Promise<Identity | null>
+  authorize (context: AuthorizeContext): boolean
 }
 
 /**
@@ -55,7 +43,7 @@ export function createTokens (secret: string): Tokens {
     authorize ({ action, room, key, request }) {
       if (action !== 'subscribe') return key !== undefined
       const patterns = allowed.get(request.raw)
-      return room !== undefined && patterns !== undefined && patterns.some((pattern) => matches(pattern, room))
+      return room !== undefined && patterns !== undefined && patterns.some((pattern) => matchesRoom(pattern, room))
     }
   }
 }
@@ -65,22 +53,4 @@ function readPatterns (claim: unknown): string[] {
   if (Array.isArray(claim) && claim.every((pattern) => typeof pattern === 'string')) return claim
   // Neither "every room" nor "no room" is a safe reading of what was meant.
   throw new TypeError('the claim "rooms" must be an array of strings')
-}
-
-/** Whether `room` fits `pattern`. No regular expression: a hostile pattern must not cost more than its length. */
-export function matches (pattern: string, room: string): boolean {
-  const [first = '', ...rest] = pattern.split('*')
-  const last = rest.pop()
-  if (last === undefined) return room === pattern
-  if (room.length < first.length + last.length || !room.startsWith(first) || !room.endsWith(last)) return false
-
-  // Between the fixed ends each piece is taken where it first fits: earlier is never worse.
-  const end = room.length - last.length
-  let at = first.length
-  for (const piece of rest) {
-    const found = room.indexOf(piece, at)
-    if (found === -1 || found + piece.length > end) return false
-    at = found + piece.length
-  }
-  return true
 }

@@ -1,9 +1,10 @@
 import { chromium, type Page } from 'playwright-core'
-import { before, teardown, test } from 'tap'
+import { SignJWT } from 'jose'
+import tap, { before, test } from 'tap'
 import { publish, serve, until, KEY } from '../server/helpers.js'
 // @ts-expect-error -- a script that runs before anything is built has no types
 import { find } from '../services.mjs'
-import { createProxy } from './proxy.js'
+import { createProxy, type Proxy } from './proxy.js'
 import type { Browser } from 'playwright-core'
 import type { Test } from 'tap'
 
@@ -12,7 +13,7 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
 
 let browser: Browser
 before(async () => { browser = await chromium.launch({ executablePath: find('chromium'), args: FLAGS }) })
-teardown(() => browser?.close())
+tap.teardown(() => browser?.close())
 
 /** A page whose errors, also those of its policy, fail the test. */
 async function newPage (t: Test): Promise<Page> {
@@ -24,12 +25,18 @@ async function newPage (t: Test): Promise<Page> {
   return page
 }
 
-/** A page of the server's origin that holds `script` and nothing of ours. */
-async function open (t: Test, origin: string, script: string): Promise<Page> {
-  const page = await newPage(t)
-  await page.route(`${origin}/plain`, (route) => route.fulfill({ contentType: 'text/html', body: `<!doctype html><script>${script}</script>` }))
-  await page.goto(`${origin}/plain`)
-  return page
+/** The two plain pages, nothing of ours in them, opened by way of a network that can be cut. */
+async function openBoth (t: Test, origin: string): Promise<{ proxy: Proxy, pages: Page[] }> {
+  const html = (script: string) => `<!doctype html><script>${script}</script>`
+  const proxy = await createProxy(t, origin, { '/websocket.html': html(WEB_SOCKET), '/eventsource.html': html(EVENT_SOURCE) })
+  const pages: Page[] = []
+  for (const path of ['websocket.html', 'eventsource.html']) {
+    const page = await newPage(t)
+    await page.goto(`${proxy.origin}/${path}`)
+    await until(async () => JSON.stringify(await page.evaluate('others')).includes('"subscribed"'), `${path} is subscribed`)
+    pages.push(page)
+  }
+  return { proxy, pages }
 }
 
 // What the documentation tells people to write: keep the last id, hand it back.
@@ -60,10 +67,8 @@ const EVENT_SOURCE = `
 
 test('plain pages lose their connection and resume, with nothing lost and nothing doubled', { timeout: 120_000 }, async (t) => {
   const { origin } = await serve(t)
-  const proxy = await createProxy(t, origin)
-  const pages = [await open(t, proxy.origin, WEB_SOCKET), await open(t, proxy.origin, EVENT_SOURCE)]
+  const { proxy, pages } = await openBoth(t, origin)
   const read = (page: Page, name: string): Promise<unknown[]> => page.evaluate(name)
-  for (const page of pages) await until(async () => JSON.stringify(await read(page, 'others')).includes('"subscribed"'), 'it is subscribed')
 
   let sent = 0
   const send = async (count: number) => { for (const end = sent + count; sent < end; sent++) await publish(origin, 'news', { n: sent }) }
@@ -100,9 +105,7 @@ test('plain pages lose their connection and resume, with nothing lost and nothin
 
 test('a drop before the first message resumes as well', { timeout: 120_000 }, async (t) => {
   const { origin } = await serve(t)
-  const proxy = await createProxy(t, origin)
-  const pages = [await open(t, proxy.origin, WEB_SOCKET), await open(t, proxy.origin, EVENT_SOURCE)]
-  for (const page of pages) await until(async () => JSON.stringify(await page.evaluate('others')).includes('"subscribed"'), 'it is subscribed')
+  const { proxy, pages } = await openBoth(t, origin)
   proxy.cut()
   await publish(origin, 'news', 'first')
   proxy.restore()
@@ -153,26 +156,48 @@ test('the live page', { timeout: 120_000 }, async (t) => {
   }
   t.equal(await page.locator('#log li.gap').count(), 0)
 
-  // More than the window holds: the page says so where the hole lies.
+  // The memory broker dies with its server: the page says that something is missing, and where.
+  const next = await serve(t)
+  await publish(next.origin, 'demo', 'of the next server')
   proxy.cut()
   await state('waiting')
-  const messages = Array.from({ length: 1_000 }, (_, n) => ({ room: 'demo', data: n }))
-  for (let i = 0; i < 2; i++) {
-    const response = await fetch(`${origin}/rooms`, {
-      method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: JSON.stringify({ messages })
-    })
-    t.equal((await response.json() as { failed: number }).failed, 0)
-  }
+  proxy.leadTo(next.origin)
   proxy.restore()
-  await page.locator('#count', { hasText: /^\d{4} messages/ }).waitFor()
-  await page.locator('#cursor', { hasText: /-2004$/ }).waitFor()
+  await row('Messages are missing here', 'gap')
+  await row('of the next server')
+  t.same(await page.locator('#log li').evaluateAll((rows) => rows.slice(-2).map((row) => row.className)), ['gap', 'message'])
+  t.match(await page.textContent('#gaps'), '1 gap')
 
   await page.fill('#room', 'chat:ünï/1')
   await page.click('#open-button')
   await page.locator('#state-text', { hasText: 'Live in chat:ünï/1' }).waitFor()
   t.match(page.url(), /#chat%3A%C3%BCn%C3%AF%2F1$/)
-  await publish(origin, 'chat:ünï/1', 'in another room')
+  await publish(next.origin, 'chat:ünï/1', 'in another room')
   await row('in another room')
   await page.click('#close-button')
   await state('closed')
+})
+
+test('the live page where tokens are asked for', { timeout: 120_000 }, async (t) => {
+  const secret = 'a secret that is long enough for HS256'
+  const sign = (rooms: string[]) => new SignJWT({ sub: 'ada', rooms }).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))
+  const { origin } = await serve(t, { FAN_OUT_TOKEN_SECRET: secret })
+  const page = await newPage(t)
+  await page.goto(`${origin}/#chat:1`)
+  t.equal(await page.getAttribute('#state', 'data-state'), 'closed', 'it asks first')
+
+  const tryToken = async (token: string, state: string, text: RegExp) => {
+    await page.fill('#token', token)
+    await page.click('#open-button')
+    await page.locator(`#state[data-state=${state}]`, { hasText: text }).waitFor()
+    t.pass(`${state}: ${text}`)
+  }
+  for (const transport of ['websocket', 'events']) {
+    await page.check(`[name=transport][value=${transport}]`)
+    await tryToken('wrong', 'refused', /token/)
+    await tryToken(await sign(['news']), 'refused', /denied/)
+    await tryToken(await sign(['chat:*']), 'open', /Live in chat:1/)
+    await publish(origin, 'chat:1', `by ${transport}`)
+    await page.locator('#log li.message', { hasText: `by ${transport}` }).waitFor()
+  }
 })

@@ -8,17 +8,22 @@ export interface Proxy {
   /** Breaks every connection, and every new one, until `restore`. */
   cut (): void
   restore (): void
+  /** Leads new connections to another server. */
+  leadTo (origin: string): void
 }
 
-/** A network between a browser and the server at `origin` that can be cut. */
-export async function createProxy (t: Test, origin: string): Promise<Proxy> {
-  const { hostname, port } = new URL(origin)
+/**
+ * A network between a browser and the server at `origin` that can be cut. `pages` are answered by the proxy itself, so
+ * that a page of the test's own is of the server's origin.
+ */
+export async function createProxy (t: Test, origin: string, pages: Record<string, string> = {}): Promise<Proxy> {
+  let target = new URL(origin)
   const sockets = new Set<Socket>()
   let whole = true
 
   const server = createServer((client) => {
     if (!whole) return client.resetAndDestroy()
-    const upstream = connect(Number(port), hostname)
+    const upstream = connect(Number(target.port), target.hostname)
     const pair = [client, upstream]
     for (const socket of pair) {
       sockets.add(socket)
@@ -28,7 +33,16 @@ export async function createProxy (t: Test, origin: string): Promise<Proxy> {
         for (const other of pair) other.destroy()
       })
     }
-    client.pipe(upstream).pipe(client)
+    client.once('data', (chunk) => {
+      const [, path = ''] = /^GET (\S+)/.exec(chunk.toString('latin1')) ?? []
+      const page = pages[path]
+      if (page !== undefined) {
+        client.end(`HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${page.length}\r\nconnection: close\r\n\r\n${page}`)
+        return
+      }
+      upstream.write(chunk)
+      client.pipe(upstream).pipe(client)
+    })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
 
@@ -41,5 +55,10 @@ export async function createProxy (t: Test, origin: string): Promise<Proxy> {
     server.close()
   })
   const address = server.address() as AddressInfo
-  return { origin: `http://127.0.0.1:${address.port}`, cut, restore: () => { whole = true } }
+  return {
+    origin: `http://127.0.0.1:${address.port}`,
+    cut,
+    restore: () => { whole = true },
+    leadTo: (origin) => { target = new URL(origin) }
+  }
 }

@@ -49,10 +49,10 @@ test('what cannot be used is named, and ends it with 1', async (t) => {
     const { exited, output } = start(t, env)
     t.equal(await exited, 1)
     t.match(output(), message)
-    t.notMatch(output(), /\n\s+at /, 'without a stack')
+    t.notMatch(output(), /\n\s+at |hidden/, 'without a stack, or a secret')
   }
   await fails({ PORT: 'http' }, /^fastify-fan-out: PORT must be/)
-  await fails({ PORT: '0', FAN_OUT_BROKER: 'amqp://host' }, /^fastify-fan-out: FAN_OUT_BROKER names an unknown kind/)
+  await fails({ PORT: '0', FAN_OUT_BROKER: 'amqp://user:hidden@host' }, /^fastify-fan-out: FAN_OUT_BROKER cannot be used: /m)
   await fails({ PORT: '0', FAN_OUT_TOKEN_SECRET: '' }, /^fastify-fan-out: FAN_OUT_TOKEN_SECRET is set but empty/)
   // TEST-NET-1 of RFC 5737: an address that no machine has
   await fails({ PORT: '0', HOST: '192.0.2.1' }, /^fastify-fan-out: HOST 192\.0\.2\.1 is not an address/m)

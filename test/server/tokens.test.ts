@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import { test } from 'tap'
 import { SignJWT, UnsecuredJWT } from 'jose'
-import { createTokens, matches } from '../../lib/server/tokens.js'
+import { createTokens } from '../../lib/server/tokens.js'
 import type { FastifyRequest } from 'fastify'
 
 const SECRET = 'a secret that is long enough for HS256'
@@ -21,7 +21,7 @@ test('a token says who is there and until when', async (t) => {
 
 test('what is no good token is refused', async (t) => {
   const { authenticate } = createTokens(SECRET)
-  const refused = async (what: string, token: string) => t.rejects(authenticate(request(), token), {}, what)
+  const refused = async (what: string, token: string) => t.rejects(authenticate(request(), token), what)
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
   await refused('expired', await sign({ sub: 'ada', exp: now() - 1 }))
@@ -70,14 +70,4 @@ test('the claim rooms: absent is every room, empty is none, a fresh token counts
   t.ok(may())
   await t.rejects(authenticate(ada, 'bad'))
   t.ok(may(), 'a bad token leaves the good one')
-})
-
-test('patterns', async (t) => {
-  const yes = [['*', ''], ['*', 'a:b'], ['a', 'a'], ['a*', 'a'], ['a*', 'a:b'], ['*b', 'ab'], ['a*b*c', 'a-b-b-c'], ['**', 'x'],
-    ['a*a', 'aa'], ['*a*', 'bab'], ['a.b', 'a.b'], ['a*bc*c', 'abcc'], ['[ab]?', '[ab]?'], ['ü*', 'über']] as const
-  const no = [['', 'a'], ['a', 'b'], ['a*', 'ba'], ['a*a', 'a'], ['a*b*c', 'a-c'], ['a.b', 'axb'], ['*a*', 'b'], ['ab*bc', 'abc'],
-    ['[ab]?', 'a1'], ['chat:*', 'Chat:1'], ['a*b*b', 'ab']] as const
-  for (const [pattern, room] of yes) t.ok(matches(pattern, room), `${pattern} fits ${room}`)
-  for (const [pattern, room] of no) t.notOk(matches(pattern, room), `${pattern} does not fit ${room}`)
-  t.notOk(matches('*a'.repeat(5000) + 'b', 'a'.repeat(200)), 'and a hostile one costs nothing')
 })

@@ -15,6 +15,7 @@ let room = ''
 let cursor = null // where this page stands in the room: handed back as `since`
 let attempts = 0
 let messages = 0
+let gaps = 0
 let connection = null // of the present connection: close() ends it for good
 let timer
 
@@ -49,6 +50,7 @@ function addRow (kind, id, ...content) {
 
 function showCounts () {
   $('count').textContent = messages === 1 ? '1 message' : `${messages} messages`
+  $('gaps').textContent = gaps === 0 ? '' : gaps === 1 ? ' · 1 gap' : ` · ${gaps} gaps`
   $('cursor').textContent = cursor ?? 'no cursor yet'
 }
 
@@ -77,6 +79,7 @@ function take (event) {
       addRow('message', event.id, make('strong', 'Snapshot'), make('pre', pretty(event.data)))
       break
     case 'gap': {
+      gaps++
       const disowned = event.from ? ` What came after ${event.from} no longer counts.` : ''
       addRow('gap', event.id, make('strong', 'Messages are missing here'), make('span', `${LOST[event.reason] ?? event.reason}${disowned}`))
       break
@@ -146,7 +149,7 @@ function open () {
   leave()
   if (name !== room) {
     cursor = null
-    messages = 0
+    messages = gaps = 0
     log.replaceChildren()
   }
   room = name
