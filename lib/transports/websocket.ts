@@ -250,6 +250,8 @@ export class WebSocketConnection implements Connection {
     try {
       const caller = await this.services.access.identify(this.#request, token)
       if (this.#closing !== undefined) return
+      // In a header a token may be meant for somebody else; in a frame it is for us.
+      if (frame !== undefined && caller.key === undefined && !this.services.access.authenticates) throw new errors.Unauthorized('the token is no publish key')
       const before = this.#caller
       if (before?.identity?.user !== undefined && before.identity.user !== caller.identity?.user) throw new errors.Unauthorized('the token is of another user')
       this.#caller = caller
