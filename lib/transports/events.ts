@@ -80,6 +80,8 @@ export class EventStream implements Connection, Sink {
     services.connections.add(this)
     reply.raw.on('close', () => this.#closed())
     reply.raw.on('error', () => {})
+    // It may have gone while the app was asked who it is, and then nothing more is heard of it.
+    if (reply.raw.destroyed) this.#closed()
   }
 
   get user (): string | undefined {

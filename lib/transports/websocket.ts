@@ -173,6 +173,8 @@ export class WebSocketConnection implements Connection {
   }
 
   #closed (): void {
+    // Nothing is obeyed from here on: who it is may be found out only now, and its rooms would have nobody to leave them.
+    this.#closing ??= performance.now()
     this.services.connections.remove(this)
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
