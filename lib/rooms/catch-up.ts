@@ -38,9 +38,10 @@ export class CatchUp {
   #backlog: Run | undefined
   /** The top of the room when it was read, where it was read to its end. */
   #top: Cursor | undefined
-  /** Who waits for the read to come. */
+  /** Who waits for the next read. */
   #wanted: Cursor[] = []
-  #reading: Promise<void> | undefined
+  #reading: Promise<void> = Promise.resolve()
+  #nextReading: Promise<void> | undefined
   #backlogUsed = 0
   readonly #shared = new Map<string, Promise<Window>>()
 
@@ -70,13 +71,14 @@ export class CatchUp {
 
   /** Brings a subscriber from its position to the live stream, as fast as its sink takes it. */
   async run (subscriber: Subscriber, owesSnapshot: boolean): Promise<void> {
+    let fresh = false
     while (!subscriber.closed) {
       if (subscriber.full) await subscriber.writable()
       else if (owesSnapshot) owesSnapshot = await this.#snapshot(subscriber)
       else if (this.#isAtEnd(subscriber)) return this.#room.makeLive(subscriber)
       else {
-        const written = this.#writePiece(subscriber)
-        if (written === 'nothing') await this.#readOn(subscriber.position)
+        const written = this.#writePiece(subscriber, fresh)
+        fresh = written === 'nothing' && await this.#readOn(subscriber.position)
         owesSnapshot = written === 'gap' && this.#room.host.snapshot !== undefined
       }
     }
@@ -114,8 +116,8 @@ export class CatchUp {
   }
 
   /** Writes what follows the subscriber's position, as far as it is held here and up to the next gap. */
-  #writePiece (subscriber: Subscriber): 'nothing' | 'something' | 'gap' {
-    const found = this.#find(subscriber.position)
+  #writePiece (subscriber: Subscriber, fresh: boolean): 'nothing' | 'something' | 'gap' {
+    const found = this.#find(subscriber.position, fresh)
     if (found === undefined) return 'nothing'
     const [run, index] = found
     if (index === run.entries.length) {
@@ -138,8 +140,8 @@ export class CatchUp {
     return last.type === 'gap' ? 'gap' : 'something'
   }
 
-  /** The tail or the backlog, whichever holds the position, and the index of the entry after it. */
-  #find (position: Cursor): [Run, number] | undefined {
+  /** The tail or the backlog, whichever holds the position, and the index of the entry after it. `fresh`: the backlog was asked for since the position was given. */
+  #find (position: Cursor, fresh: boolean): [Run, number] | undefined {
     const inTail = this.#room.tail.indexAfter(position)
     if (inTail >= 0) return [this.#room.tail, inTail]
     const backlog = this.#backlog
@@ -149,29 +151,51 @@ export class CatchUp {
     // Whoever stands between where the backlog was read from and where its messages begin falls into the same hole.
     const expired = first?.type === 'gap' && first.reason === 'expired' && notAfter(backlog.base, position) && notAfter(position, first.id)
     const index = expired && !sameCursor(position, first.id) ? 0 : backlog.indexAfter(position)
+    // It was above the top when it was read from, and need not be any more: only the broker can tell.
+    const above = first?.type === 'gap' && first.reason === 'forked' && first.id.epoch === backlog.base.epoch
+    if (above && index === 0 && !fresh) return undefined
     return index < 0 ? undefined : [backlog, index]
   }
 
-  /** Reads on from `position`, waiting for the broker as long as it must. */
-  async #readOn (position: Cursor): Promise<void> {
+  /** Where what follows `position` is held up to the present. A backlog that the tail has moved away from promises nothing: between the two, messages may be lost by now. */
+  #findAll (position: Cursor): [Run, number] | undefined {
+    const found = this.#find(position, false)
+    const { tail } = this.#room
+    return found === undefined || found[0] === tail || tail.indexAfter(found[0].end) >= 0 ? found : undefined
+  }
+
+  /** Reads on from `position`. Where that fails, it answers false, once it is worth trying again. */
+  async #readOn (position: Cursor): Promise<boolean> {
     try {
       await this.#read(position)
+      return true
     } catch (error) {
       this.#room.host.log.error({ err: error, room: this.#room.name }, 'fan-out: the window of a room could not be read, trying again')
       await this.#room.host.retry()
+      return false
     }
   }
 
-  /** Fills the backlog from `position`, or from before it: one read for all who ask while another is under way. */
+  /**
+   * Fills the backlog from `position`, or from before it, or for whoever asked first: one read for all who ask while
+   * another is under way. None is answered by a read that was begun before it asked: that may be older than its cursor.
+   */
   #read (position: Cursor): Promise<void> {
     this.#wanted.push(position)
-    this.#reading ??= this.#readLowest().finally(() => { this.#reading = undefined })
+    this.#nextReading ??= this.#reading.then(() => this.#beginReading(), () => this.#beginReading())
+    return this.#nextReading
+  }
+
+  #beginReading (): Promise<void> {
+    this.#nextReading = undefined
+    this.#reading = this.#readLowest()
     return this.#reading
   }
 
   async #readLowest (): Promise<void> {
-    await null // for all who ask in this turn
-    const since = this.#wanted.reduce((lowest, cursor) => cursor.offset < lowest.offset ? cursor : lowest)
+    // Cursors of other epochs wait for a turn of their own, lest one who forges low ones be served for ever.
+    const [first] = this.#wanted as [Cursor]
+    const since = this.#wanted.reduce((lowest, cursor) => cursor.epoch === first.epoch && cursor.offset < lowest.offset ? cursor : lowest)
     this.#wanted = []
     const { name, host } = this.#room
     const window = await host.inTime(host.broker.read(name, { since, limit: host.limits.page }))
@@ -204,7 +228,7 @@ export class CatchUp {
     if (from.last !== undefined) {
       const last = Math.min(from.last, limits.replay ?? limits.page)
       const { tail } = this.#room
-      return last <= tail.entries.length ? { id: before(tail, last), replayed: last } : await this.#startReading({ last, limit: last })
+      return last <= tail.entries.length ? { id: before(tail.base, tail.entries, last), replayed: last } : await this.#startReading({ last, limit: last })
     }
     return { id: this.#room.position, replayed: 0 }
   }
@@ -219,19 +243,21 @@ export class CatchUp {
   }
 
   async #resume (since: Cursor): Promise<Start> {
-    let found = this.#find(since)
+    let found = this.#findAll(since)
     while (found === undefined) {
       await this.#read(since)
-      found = this.#find(since)
+      found = this.#find(since, true)
     }
     const limit = this.#room.host.limits.replay
     const rest = this.#rest(...found)
+    const [first] = rest
     const replayed = countMessages(rest)
     if (limit !== undefined && replayed > limit) {
-      const { id, replayed } = await this.#startReading({ last: limit, limit })
-      return { id, recovered: false, replayed, gap: new Gap(this.#room.name, id, 'overflow') }
+      const id = before(since, rest, limit)
+      // What the client has to disown does not depend on how much it is sent.
+      const lost = first?.type === 'gap' && first.reason !== 'expired' ? first : undefined
+      return { id, recovered: false, replayed: limit, gap: new Gap(this.#room.name, id, lost?.reason ?? 'overflow', lost?.from) }
     }
-    const [first] = rest
     if (first?.type === 'gap') return { id: first.id, recovered: false, replayed, gap: first }
     return { id: since, recovered: !rest.some((entry) => entry.type === 'gap'), replayed }
   }
@@ -244,9 +270,11 @@ export class CatchUp {
   }
 }
 
-/** The position before the last `count` entries of a run. */
-function before (run: Run, count: number): Cursor {
-  return count === run.entries.length ? run.base : (run.entries[run.entries.length - count - 1] as Entry).id
+/** The position before the last `count` messages of the entries that follow `base`. */
+function before (base: Cursor, entries: readonly Entry[], count: number): Cursor {
+  let index = entries.length
+  for (let left = count; left > 0; index--) if (entries[index - 1]?.type !== 'gap') left--
+  return entries[index - 1]?.id ?? base
 }
 
 function countMessages (entries: ReadonlyArray<{ type: 'message' | 'gap' }>): number {
