@@ -6,8 +6,7 @@ import type { Sink } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
 import { errors, retryAfter } from '../errors.js'
 import { Batch, Gap } from '../message.js'
-import { toEntry } from './room.js'
-import { Run } from './run.js'
+import { Run, toEntry } from './run.js'
 import { Subscriber } from './subscriber.js'
 
 /** Where a subscriber wants to begin: after a cursor, at the oldest message retained, with the last so many, or (none of these) with what comes next. */

@@ -1,12 +1,12 @@
 import type { Broker, Hole, StoredMessage, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
-import type { Entry } from '../message.js'
+import type { Entry, Gap } from '../message.js'
 import type { Scheduler } from '../scheduler.js'
 import { notAfter, sameCursor } from '../cursor.js'
-import { Batch, Gap, Message } from '../message.js'
+import { Batch } from '../message.js'
 import type { Subscriber } from './subscriber.js'
 import { CatchUp } from './catch-up.js'
-import { Run } from './run.js'
+import { Run, toEntry } from './run.js'
 
 /** What is used of a Fastify logger. */
 export interface Log {
@@ -254,8 +254,4 @@ export class Room {
     this.subscribers.delete(subscriber)
     this.host.left(this)
   }
-}
-
-export function toEntry (room: string, stored: StoredMessage | Hole): Entry {
-  return stored.type === 'message' ? new Message(room, stored.id, stored.text) : new Gap(room, stored.id, stored.reason, stored.from)
 }

@@ -1,6 +1,8 @@
 import type { Cursor } from '../cursor.js'
-import type { Entry, Message } from '../message.js'
+import type { Hole, StoredMessage } from '../brokers/broker.js'
+import type { Entry } from '../message.js'
 import { sameCursor } from '../cursor.js'
+import { Gap, Message } from '../message.js'
 
 /**
  * A stretch of a room's history without a hole that is not told in it: the entries that follow the position `base`, in
@@ -60,4 +62,9 @@ export class Run {
     this.entries.length = 0
     this.#bytes = 0
   }
+}
+
+/** What a broker gave, as the rooms hand it on. */
+export function toEntry (room: string, stored: StoredMessage | Hole): Entry {
+  return stored.type === 'message' ? new Message(room, stored.id, stored.text) : new Gap(room, stored.id, stored.reason, stored.from)
 }
