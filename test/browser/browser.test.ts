@@ -11,6 +11,9 @@ import type { Test } from 'tap'
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
+// A browser comes back in its own time, up to 5 s after each cut.
+tap.setTimeout(300_000)
+
 let browser: Browser
 before(async () => { browser = await chromium.launch({ executablePath: find('chromium'), args: FLAGS }) })
 tap.teardown(() => browser?.close())
@@ -65,7 +68,7 @@ const EVENT_SOURCE = `
     source.addEventListener(type, ({ data }) => others.push({ ...JSON.parse(data), type }))
   }`
 
-test('plain pages lose their connection and resume, with nothing lost and nothing doubled', { timeout: 120_000 }, async (t) => {
+test('plain pages lose their connection and resume, with nothing lost and nothing doubled', async (t) => {
   const { origin } = await serve(t)
   const { proxy, pages } = await openBoth(t, origin)
   const read = (page: Page, name: string): Promise<unknown[]> => page.evaluate(name)
@@ -103,7 +106,7 @@ test('plain pages lose their connection and resume, with nothing lost and nothin
   }
 })
 
-test('a drop before the first message resumes as well', { timeout: 120_000 }, async (t) => {
+test('a drop before the first message resumes as well', async (t) => {
   const { origin } = await serve(t)
   const { proxy, pages } = await openBoth(t, origin)
   proxy.cut()
@@ -115,7 +118,7 @@ test('a drop before the first message resumes as well', { timeout: 120_000 }, as
   }
 })
 
-test('the live page', { timeout: 120_000 }, async (t) => {
+test('the live page', async (t) => {
   const { origin } = await serve(t)
   const proxy = await createProxy(t, origin)
   const page = await newPage(t)
@@ -178,7 +181,7 @@ test('the live page', { timeout: 120_000 }, async (t) => {
   await state('closed')
 })
 
-test('the live page where tokens are asked for', { timeout: 120_000 }, async (t) => {
+test('the live page where tokens are asked for', async (t) => {
   const secret = 'a secret that is long enough for HS256'
   const sign = (rooms: string[]) => new SignJWT({ sub: 'ada', rooms }).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))
   const { origin } = await serve(t, { FAN_OUT_TOKEN_SECRET: secret })

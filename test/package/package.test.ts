@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { test } from 'tap'
+import tap, { test } from 'tap'
 import type { Test } from 'tap'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -19,6 +19,9 @@ function run (t: Test, name: string, cwd: string, command: string, ...args: stri
   t.equal(status, 0, name, { output: stdout + stderr, error: error?.message })
   return stdout
 }
+
+// It installs and compiles, on machines with little to spare: the runner is told to wait.
+tap.setTimeout(600_000)
 
 const CONSUMER = `
 import Fastify from 'fastify'
@@ -43,7 +46,7 @@ await sub.close()
 await app.close()
 `
 
-test('the package, as it is installed', { timeout: 600_000 }, async (t) => {
+test('the package, as it is installed', async (t) => {
   // Packed from a copy: prepack clears dist, which other tests run from at this moment.
   // In the system's folder: below ours Node would find our node_modules.
   const scratch = mkdtempSync(join(realpathSync(tmpdir()), 'fan-out-package-'))
