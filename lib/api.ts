@@ -120,8 +120,8 @@ export class Api implements FanOutRooms {
 
   stats (): Stats {
     const { rooms, connections } = this.#parts
-    const { size, subscriptions, counts } = rooms
-    return { rooms: size, subscriptions, connections: { ...connections.counts }, ...counts, slow: connections.slow }
+    const { counts } = rooms
+    return { ...rooms.usage(), connections: { ...connections.counts }, ...counts, slow: connections.slow }
   }
 
   async drain (options: { over?: number } = {}): Promise<void> {

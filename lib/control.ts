@@ -4,9 +4,10 @@ import type { Log } from './rooms/room.js'
 import type { Rooms } from './rooms/rooms.js'
 import type { Connections } from './transports/transport.js'
 import { asFanOutError, errors } from './errors.js'
+import { INTERNAL } from './rooms/rooms.js'
 
-// No user's room can have this name. The version is that of the commands.
-const ROOM = '\u0001fan-out:1:control'
+// The version is that of the commands.
+const ROOM = `${INTERNAL}fan-out:1:control`
 
 type Command = { filter: ConnectionFilter, reason: string } & ({ do: 'disconnect' } | { do: 'unsubscribe', room: string })
 

@@ -24,6 +24,9 @@ export interface Joined {
   leave (): void
 }
 
+/** What the names of the servers' own rooms begin with, which no user's can. */
+export const INTERNAL = '\u0001'
+
 // Rooms that linger at once; past it the one that has been empty for the longest is left.
 const LINGERING = 1_000
 // How often what failed is tried again, and what was quiet is compared with the broker, in ms. Both are jittered, so that servers that lost a broker together do not come back together.
@@ -78,10 +81,15 @@ export class Rooms implements RoomHost {
     return this.#rooms.size
   }
 
-  get subscriptions (): number {
-    let count = 0
-    for (const room of this.#rooms.values()) count += room.subscribers.size
-    return count
+  /** How many rooms are joined here, and how many subscribe to them; the servers' own are not counted. */
+  usage (): { rooms: number, subscriptions: number } {
+    const usage = { rooms: 0, subscriptions: 0 }
+    for (const { name, subscribers } of this.#rooms.values()) {
+      if (name.startsWith(INTERNAL)) continue
+      usage.rooms++
+      usage.subscriptions += subscribers.size
+    }
+    return usage
   }
 
   /** Joins `sink` to a room. Rejects where the broker is away, or `signal` was aborted before the answer. */
