@@ -55,15 +55,15 @@ export class WebSocketRoom implements Sink {
   }
 
   async #subscribe (frame: Frame<'subscribe'>, signal: AbortSignal): Promise<void> {
-    const { access, rooms, presence } = this.#connection.services
-    const { caller } = this.#connection
-    await access.allow(caller, 'subscribe', this.name)
-    if (frame.presence === true) {
-      if (presence === undefined) throw new errors.NoPresence()
-      await access.allow(caller, 'presence', this.name)
-    }
-    // Rights may have been withdrawn, or the connection gone, while the app was asked.
-    if (signal.aborted) throw new errors.Cancelled()
+    const { rooms, presence } = this.#connection.services
+    if (frame.presence === true && presence === undefined) throw new errors.NoPresence()
+    let caller
+    do {
+      caller = this.#connection.caller
+      await this.#allow(frame)
+      // Rights may have been withdrawn, or the connection gone, while the app was asked; or a fresh token come, which is then the one that counts.
+      if (signal.aborted) throw new errors.Cancelled()
+    } while (caller !== this.#connection.caller)
     this.#subscribing = frame
     const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
     // Where the room has ended it meanwhile, there is nothing to hold.
@@ -72,6 +72,14 @@ export class WebSocketRoom implements Sink {
     if (signal.aborted) return this.#leave()
     if (frame.presence === true) this.#watch()
     this.#join()
+    if (caller !== this.#connection.caller) await this.review()
+  }
+
+  /** Throws where the caller may not have what the frame asks for. */
+  async #allow (frame: Frame<'subscribe'>): Promise<void> {
+    const { caller, services: { access } } = this.#connection
+    await access.allow(caller, 'subscribe', this.name)
+    if (frame.presence === true) await access.allow(caller, 'presence', this.name)
   }
 
   unsubscribe (frame: Frame<'unsubscribe'>): void {
@@ -99,7 +107,7 @@ export class WebSocketRoom implements Sink {
     const joined = this.#joined
     if (joined === undefined) return
     try {
-      await this.#connection.services.access.allow(this.#connection.caller, 'subscribe', this.name)
+      await this.#allow(this.#subscribing as Frame<'subscribe'>)
       if (this.#joined === joined) this.#join()
     } catch (error) {
       if (this.#joined === joined) this.ended(asFanOutError(error))
@@ -134,6 +142,10 @@ export class WebSocketRoom implements Sink {
 
   snapshot (id: Cursor, text: string): boolean {
     return this.#connection.write(textFrame(`{"type":"snapshot","room":${JSON.stringify(this.name)},"id":"${formatCursor(id)}","data":${text}}`), false, this)
+  }
+
+  ready (): boolean {
+    return this.#connection.ready(this)
   }
 
   /** The socket takes more. */
