@@ -5,4 +5,5 @@ export const fanOut = fp(plugin, { fastify: '5.x', name: 'fastify-fan-out' })
 export default fanOut
 
 export type * from './types/index.js'
+export { MemoryBroker } from './lib/brokers/memory.js'
 export { errors } from './lib/errors.js'

@@ -143,5 +143,5 @@ function toText (data: unknown): string {
 }
 
 function toOutgoing ({ room, text, idempotencyKey }: Outgoing, publisher: string, index: number): Outgoing & { index: number } {
-  return { room, text: oneLine(text), idempotencyKey: idempotencyKey === undefined ? undefined : `${publisher}\n${idempotencyKey}`, index }
+  return { room, text: oneLine(text), idempotencyKey: idempotencyKey === undefined ? undefined : JSON.stringify([publisher, idempotencyKey]), index }
 }

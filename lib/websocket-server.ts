@@ -38,9 +38,15 @@ function serverOptions ({ limits, close, compression }: Settings): object {
 }
 
 function checkLimits (app: FastifyInstance, { limits, compression }: Settings): void {
-  const { maxPayload = 0, perMessageDeflate } = app.websocketServer.options
+  const { maxPayload = 0, perMessageDeflate, handleProtocols } = app.websocketServer.options
   if (maxPayload === 0 || maxPayload > limits.frame) {
     app.log.warn(`fan-out: the app's @fastify/websocket takes frames of ${maxPayload} bytes, above options.limits.frame (${limits.frame}); set its maxPayload, so that larger ones are cut off before they are read`)
+  }
+  if (maxPayload !== 0 && maxPayload < limits.frame) {
+    app.log.warn(`fan-out: @fastify/websocket was registered with a maxPayload of ${maxPayload}, below options.limits.frame (${limits.frame}), and cuts larger frames off`)
+  }
+  if (handleProtocols === undefined) {
+    app.log.warn('fan-out: the app\'s @fastify/websocket has no handleProtocols, and so answers with the first subprotocol that a client offers, be it a token; see docs/living-with-an-app.md')
   }
   if (compression && (perMessageDeflate === undefined || perMessageDeflate === false)) {
     app.log.warn('fan-out: options.compression needs perMessageDeflate in the options of the app\'s @fastify/websocket')

@@ -86,7 +86,7 @@ export class MemoryBroker implements Broker {
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
     const live: Array<[string, StoredMessage]> = []
     const results = messages.map((message): Published | Error => {
-      if (this.#events === undefined) return new errors.BrokerAway('it was closed')
+      if (this.#events === undefined) return new errors.BrokerAway('it is not open')
       const key = message.idempotencyKey === undefined ? undefined : JSON.stringify([message.room, message.idempotencyKey])
       try {
         if (key !== undefined) {

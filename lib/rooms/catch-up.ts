@@ -42,6 +42,7 @@ export class CatchUp {
   #reading: Promise<void> = Promise.resolve()
   #nextReading: Promise<void> | undefined
   #backlogUsed = 0
+  #snapshotOf: { position: Cursor, text: Promise<string | undefined> } | undefined
   readonly #shared = new Map<string, Promise<Window>>()
 
   constructor (room: Room) {
@@ -54,7 +55,7 @@ export class CatchUp {
     await room.host.inTime(room.join())
     if (!room.whole) await room.host.inTime(room.repair())
     const start = await this.#start(from)
-    if (signal?.aborted === true) throw new errors.Cancelled()
+    signal?.throwIfAborted()
     if (room.closed) throw retryAfter(new errors.Closing())
     const subscriber = new Subscriber(sink, start.gap?.id ?? start.id)
     room.subscribers.add(subscriber)
@@ -63,7 +64,7 @@ export class CatchUp {
       room.host.counts.gaps++
       subscriber.write(new Batch(room.name, [start.gap]), false)
     }
-    const owesSnapshot = start.gap !== undefined || (from.since === undefined && from.last === undefined)
+    const owesSnapshot = start.gap !== undefined || from.since === undefined || from.since === 'earliest'
     void this.run(subscriber, owesSnapshot && room.host.snapshot !== undefined)
     return subscriber
   }
@@ -98,7 +99,7 @@ export class CatchUp {
     const { host, name } = this.#room
     const id = subscriber.position
     try {
-      const text = await host.snapshot?.(name)
+      const text = await host.inTime(this.#snapshotAt(id))
       if (text !== undefined && !subscriber.closed) subscriber.snapshot(id, text)
     } catch (error) {
       host.log.error({ err: error, room: name }, 'fan-out: the snapshot of a room failed')
@@ -107,6 +108,17 @@ export class CatchUp {
       subscriber.sink.ended(new errors.Snapshot())
     }
     return false
+  }
+
+  /** The snapshot, asked for once by all who stand at the same position: one that was asked for earlier may be older than that. */
+  #snapshotAt (position: Cursor): Promise<string | undefined> {
+    if (this.#snapshotOf === undefined || !sameCursor(this.#snapshotOf.position, position)) {
+      const { host, name } = this.#room
+      const text = (async () => await host.snapshot?.(name))()
+      const made = this.#snapshotOf = { position, text }
+      text.finally(() => { if (this.#snapshotOf === made) this.#snapshotOf = undefined }).catch(() => {})
+    }
+    return this.#snapshotOf.text
   }
 
   #isAtEnd ({ position }: Subscriber): boolean {

@@ -56,13 +56,16 @@ function readEntry (value: unknown, text: string): Entry {
   return { room, message }
 }
 
-/** The messages, those that the caller may not publish turned into their errors. A room is asked about once. */
+/** The messages, those that the caller may not publish turned into their errors. A room is asked about once. Throws where the caller may publish to none. */
 async function allow (services: Services, caller: Caller, entries: Entry[]): Promise<Array<Outgoing | Error>> {
   const denied = new Map<string, Error>()
   const rooms = new Set(entries.map(({ room }) => room).filter(isRoomName))
   await Promise.all([...rooms].map(async (room) => {
     await services.access.allow(caller, 'publish', room).catch((error: Error) => denied.set(room, error))
   }))
+  // To who may publish nothing of it a 200 would be a trap.
+  const [error] = denied.values()
+  if (error !== undefined && denied.size === rooms.size) throw error
   return entries.map(({ room, message }) => message instanceof Error ? message : denied.get(room as string) ?? message)
 }
 

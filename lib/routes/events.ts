@@ -11,10 +11,12 @@ import { eventsSchema } from './schemas.js'
 
 /** GET /rooms/:room/events: the room as Server-Sent Events. */
 export function eventsRoute (scope: FastifyInstance, services: Services): void {
-  scope.get('/:room/events', { schema: eventsSchema, ...guarded(services, 'subscribe') }, async (request, reply) => {
+  // Of a stream Fastify's own HEAD route would only ever send the headers, and never end.
+  scope.get('/:room/events', { schema: eventsSchema, exposeHeadRoute: false, ...guarded(services, 'subscribe') }, async (request, reply) => {
     // An EventSource repeats its URL's ?since= for ever, and sends the last id it has seen beside it.
     const lastEventId = oneHeader(request, 'last-event-id')
-    const since = readPosition(lastEventId ?? (request.query as { since?: string }).since)
+    const { since: text } = request.query as { since?: string }
+    const since = lastEventId === undefined && text === 'earliest' ? text : readCursor(lastEventId ?? text)
     try {
       const refusal = services.connections.refusal(request.raw.socket === undefined ? undefined : request.ip)
       if (refusal !== undefined) throw refusal
@@ -27,8 +29,8 @@ export function eventsRoute (scope: FastifyInstance, services: Services): void {
   })
 }
 
-function readPosition (text: string | undefined): Cursor | 'earliest' | undefined {
-  if (text === undefined || text === 'earliest') return text
+function readCursor (text: string | undefined): Cursor | undefined {
+  if (text === undefined) return undefined
   const cursor = parseCursor(text)
   if (cursor === undefined) throw new errors.InvalidCursor()
   return cursor

@@ -33,7 +33,7 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
     presenceRoute(scope, services)
   }, {
     prefix: prefix.replace(/\/+$/, ''),
-    logSerializers: { req: redactingSerializer(app.log), ...logSerializers },
+    logSerializers: { ...logSerializers, req: redactingSerializer(app.log, logSerializers?.['req']) },
     ...(logLevel !== undefined && { logLevel })
   } as object)
 }

@@ -30,7 +30,8 @@ export function createTokens (secret: string): Tokens {
 
   return {
     async authenticate (request, token) {
-      if (token === undefined) return null
+      // Refused rather than anonymous: a WebSocket then has 5 s for its `auth` frame, and what its URL asks for waits for it.
+      if (token === undefined) throw new TypeError('a token is needed')
       const { payload } = await jwtVerify(token, key, { algorithms: ['HS256'] })
       const { sub, exp } = payload
       allowed.set(request.raw, readPatterns(payload.rooms))

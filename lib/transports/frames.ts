@@ -24,7 +24,7 @@ const frame = (required: string[], properties: object): object => ({ type: 'obje
 
 // Fields that are not named here are ignored: a newer client may send them.
 const schemas: Record<ClientFrame['type'], object> = {
-  subscribe: frame(['room'], { room: string, since: string, replay: { type: 'integer', minimum: 0 }, presence: { type: 'boolean' } }),
+  subscribe: frame(['room'], { room: string, since: { type: ['string', 'null'] }, replay: { type: 'integer', minimum: 0 }, presence: { type: 'boolean' } }),
   unsubscribe: frame(['room'], { room: string }),
   publish: frame(['room', 'data'], { room: string, data: {}, idempotencyKey: string }),
   auth: frame(['token'], { token: { type: 'string', minLength: 1 } }),
@@ -59,8 +59,10 @@ export function readFrame (text: string): ClientFrame {
     if (value['ref'] !== undefined && ref === undefined) throw new errors.InvalidFrame('ref must be a number, or a string of up to 64 bytes')
     if ('room' in (schemas[type as 'publish'] as { properties: object }).properties && room === undefined) throw new errors.InvalidRoom()
     if (type === 'publish') return { ...value, data: undefined, type, room, ref, text: rawMembers(text).get('data') } as ClientFrame
-    const since = value['since'] === undefined || value['since'] === 'earliest' ? value['since'] : parseCursor(value['since'])
-    if (type === 'subscribe' && since === undefined && value['since'] !== undefined) throw new errors.InvalidCursor()
+    // Null is what a client's storage has for a cursor that it never stored.
+    const given = value['since'] ?? undefined
+    const since = given === undefined || given === 'earliest' ? given : parseCursor(given)
+    if (type === 'subscribe' && since === undefined && given !== undefined) throw new errors.InvalidCursor()
     return { ...value, since, ref } as ClientFrame
   } catch (error) {
     throw Object.assign(error as Error, { ref, room })
