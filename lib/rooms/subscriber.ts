@@ -24,6 +24,11 @@ export interface Sink {
    * long as it must. Answers whether it would take more now; after a false, it calls `Subscriber.resume()` once it would.
    */
   write (batch: Batch, live: boolean): boolean
+  /**
+   * Whether it would take a piece of a replay now; after a false, it calls `Subscriber.resume()` once it may be worth
+   * asking again. For sinks that share one socket, and fill it for each other; the others need none.
+   */
+  ready? (): boolean
   snapshot (id: Cursor, text: string): boolean
   /** The room lets the subscriber go. */
   ended (error: FanOutError): void
@@ -51,8 +56,9 @@ export class Subscriber {
     return this.#closed
   }
 
-  /** Whether its sink asked to wait. */
+  /** Whether its sink asks to wait. */
   get full (): boolean {
+    if (this.sink.ready?.() === false) this.#full = true
     return this.#full
   }
 

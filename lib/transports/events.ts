@@ -124,9 +124,13 @@ export class EventStream implements Connection, Sink {
       this.#services.connections.slow++
       this.destroy()
     } else {
-      this.#reply.raw.write(buffer)
+      this.#writer.writeNow(buffer)
     }
     return true
+  }
+
+  ready (): boolean {
+    return this.#writer.ready(this)
   }
 
   resume (): void {

@@ -12,8 +12,8 @@ interface Resumable {
 const REPLAY_UNSENT = 256 * 1024
 
 /**
- * Writes a client's live stream and its replays to one stream. A replay goes as fast as the stream takes it, and waits
- * for it as long as it must; the live stream does not wait, so of it only so much may be unsent.
+ * Writes a client's live stream and its replays to one stream. The replays go together as fast as the stream takes
+ * them, and wait for it as long as they must; the live stream does not wait, so of it only so much may be unsent.
  */
 export class PacedWriter {
   readonly #stream: Stream
@@ -21,6 +21,7 @@ export class PacedWriter {
   /** Of what is unsent, what was replayed: it was paced, and is no sign of a client that is too slow. */
   #replayUnsent = 0
   readonly #waiting = new Set<Resumable>()
+  readonly #wake = (): void => this.#wakeWaiting()
 
   constructor (stream: Stream, queue: number) {
     this.#stream = stream
@@ -32,18 +33,34 @@ export class PacedWriter {
     return this.#stream.writableLength - this.#replayUnsent > this.#queue
   }
 
-  /** Writes a piece of a replay. False where no more should come until `replay.resume()` is called. */
+  /** Whether a replay may be written now. Where not, `replay.resume()` is called once it is worth asking again. */
+  ready (replay: Resumable): boolean {
+    if (this.#stream.writableLength <= REPLAY_UNSENT) return true
+    this.#waiting.add(replay)
+    return false
+  }
+
+  /** Writes a piece of a replay, and answers as `ready` does. */
   write (buffer: Buffer, replay: Resumable): boolean {
     this.#replayUnsent += buffer.length
     this.#stream.write(buffer, () => {
       this.#replayUnsent -= buffer.length
-      if (this.#stream.writableLength > REPLAY_UNSENT / 2) return
-      const waiting = [...this.#waiting]
-      this.#waiting.clear()
-      for (const replay of waiting) replay.resume()
+      this.#wakeWaiting()
     })
-    if (this.#stream.writableLength <= REPLAY_UNSENT) return true
-    this.#waiting.add(replay)
-    return false
+    return this.ready(replay)
+  }
+
+  /** Writes what does not wait. Replays may be waiting for it to be taken. */
+  writeNow (buffer: Buffer): void {
+    this.#stream.write(buffer, this.#wake)
+  }
+
+  #wakeWaiting (): void {
+    if (this.#waiting.size === 0 || this.#stream.writableLength > REPLAY_UNSENT / 2) return
+    const [latest, ...others] = this.#waiting
+    this.#waiting.clear()
+    // Each asks again before it writes, and the first fill what there is to fill: they take turns, and the one that wrote is the first here.
+    for (const replay of others) replay.resume()
+    latest?.resume()
   }
 }

@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify'
-import type { Duplex } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import type { Member } from '../../types/index.js'
 import type { Caller } from '../access.js'
@@ -32,7 +31,6 @@ export class WebSocketConnection implements Connection {
   readonly format: Format
 
   readonly #websocket: WebSocket
-  readonly #socket: Duplex
   readonly #writer: PacedWriter
   readonly #request: FastifyRequest
   readonly #rooms = new Map<string, WebSocketRoom>()
@@ -60,15 +58,14 @@ export class WebSocketConnection implements Connection {
     this.id = services.newConnectionId()
     this.address = request.raw.socket === undefined ? undefined : request.ip
     this.#websocket = websocket
-    this.#socket = rawSocket(websocket)
-    this.#writer = new PacedWriter(this.#socket, services.settings.limits.queue)
+    this.#writer = new PacedWriter(rawSocket(websocket), services.settings.limits.queue)
     this.#request = request
     this.#first = first
     this.#heartbeat = new Heartbeat(services.settings.heartbeat)
     this.#bucket = new TokenBucket(services.settings.limits.framesPerSecond)
     this.format = services.settings.compression && compresses(websocket, request) ? compressedFrames : frames
     websocket.on('message', (data, isBinary) => this.#receive(data, isBinary))
-    websocket.on('ping', () => this.#countFrame())
+    websocket.on('ping', () => { this.#countFrame() })
     websocket.on('pong', () => { this.#countFrame() })
     websocket.on('close', () => this.#closed())
     websocket.on('error', (error) => { request.log.debug({ err: error }, 'fan-out: websocket error') })
@@ -103,20 +100,30 @@ export class WebSocketConnection implements Connection {
   }
 
   send (frame: object): void {
-    if (this.#open) this.#socket.write(textFrame(JSON.stringify(frame)))
+    this.#writeNow(textFrame(JSON.stringify(frame)))
   }
 
   /** Writes what a room has for it, see `Sink.write`. */
   write (buffer: Buffer, live: boolean, room: WebSocketRoom): boolean {
-    if (!this.#open) return true
-    if (!live) return this.#writer.write(buffer, room)
+    if (!live) return !this.#open || this.#writer.write(buffer, room)
+    this.#writeNow(buffer)
+    return true
+  }
+
+  /** See `Sink.ready`. */
+  ready (room: WebSocketRoom): boolean {
+    return !this.#open || this.#writer.ready(room)
+  }
+
+  /** Writes what does not wait: live messages, and answers. */
+  #writeNow (buffer: Buffer): void {
+    if (!this.#open) return
     if (this.#writer.tooSlow) {
       this.services.connections.slow++
       this.close(new errors.TooSlow())
     } else {
-      this.#socket.write(buffer)
+      this.#writer.writeNow(buffer)
     }
-    return true
   }
 
   get #open (): boolean {
