@@ -79,7 +79,8 @@ export class Access {
       request.log.warn({ err: error, room }, 'fan-out: authorization failed, and so denies')
     }
     if (allowed === true) return
-    const unknown = this.authenticates && identity === null && caller.key === undefined
+    // Whom nothing is known of, although something could be, may have better luck with a token.
+    const unknown = identity === null && caller.key === undefined && (this.authenticates || this.#keys.length > 0)
     throw unknown ? unauthorized('send a token') : new errors.Forbidden(`${action} was denied for this room`)
   }
 
