@@ -16,7 +16,7 @@ test('a token says who is there and until when', async (t) => {
   t.same(await authenticate(request(), await sign({ sub: 'ada', exp })), { user: 'ada', expiresAt: exp * 1000 })
   t.same(await authenticate(request(), await sign({ sub: 'ada' })), { user: 'ada' }, 'without exp it does not expire')
   t.same(await authenticate(request(), await sign({})), {}, 'without sub nobody in particular')
-  t.equal(await authenticate(request()), null, 'no token is nobody')
+  await t.rejects(authenticate(request()), 'no token is refused')
 })
 
 test('what is no good token is refused', async (t) => {
