@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { FanOutOptions } from '../types/index.js'
 import type { Services } from './services.js'
-import type { Settings } from './options.js'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Access } from './access.js'
 import { Api } from './api.js'
 import { createBroker } from './brokers/index.js'
@@ -37,7 +37,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   const control = new Control(rooms, connections, app.log)
   const presence = settings.presence ? new Presence() : undefined
   let started = false
-  const api = new Api({ settings, rooms, connections, control, presence, log: app.log, ready: () => started })
+  const api = new Api({ settings, rooms, connections, control, presence, log: app.log, ready: () => started && rooms.reachable })
   const server = randomBytes(4).toString('hex')
   let connectionCount = 0
   const services: Services = {
@@ -68,23 +68,31 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     await rooms.close()
   })
 
-  const starting = start(rooms, control, settings).then(() => { started = true })
-  if (settings.brokerOptions.start === 'wait') await starting
-  else starting.catch((error: unknown) => app.log.error({ err: error }, 'fan-out: the broker could not be reached'))
+  const { start, startTimeout } = settings.brokerOptions
+  const starting = startRooms(rooms, control).then(() => { started = true })
+  if (start === 'wait') return await within(startTimeout, starting)
+  starting.catch(async (error: unknown) => {
+    app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
+    while (!started && !connections.draining) {
+      await sleep(1_000 + 1_000 * Math.random(), undefined, { ref: false })
+      await startRooms(rooms, control).then(() => { started = true }, () => {})
+    }
+  })
 }
 
 // Of a room's tail, in bytes, and of the messages that wait for its repair.
 const TAIL = 1024 * 1024
 const INBOX = 1_000
 
-async function start (rooms: Rooms, control: Control, { brokerOptions: { startTimeout } }: Settings): Promise<void> {
+async function startRooms (rooms: Rooms, control: Control): Promise<void> {
+  await rooms.start()
+  await control.start()
+}
+
+async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new errors.BrokerAway(`it was not reached within ${startTimeout} ms`)), startTimeout)
+    timer = setTimeout(() => reject(new errors.BrokerAway(`it was not reached within ${timeout} ms`)), timeout)
   })
-  try {
-    await Promise.race([rooms.start().then(() => control.start()), late])
-  } finally {
-    clearTimeout(timer)
-  }
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

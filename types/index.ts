@@ -191,6 +191,8 @@ export interface Subscription {
   readonly recovered: boolean | undefined
   /** How many retained messages follow as replay. */
   readonly replayed: number
+  /** Resolves when no further event will come: with nothing after `close()` or an abort, with the error where the server has ended it (FAN_OUT_ERR_SNAPSHOT, FAN_OUT_ERR_CLOSING). */
+  readonly closed: Promise<Error | undefined>
   /** No event comes after it resolves. */
   close (): Promise<void>
 }
@@ -251,7 +253,7 @@ export interface FanOutRooms {
   publishMany (messages: Array<{ room: string, data: unknown } & PublishOptions>): Promise<Array<PublishResult | PublishFailure>>
   /**
    * Events come in order, once each. A handler that answers a promise is waited for before the next event; one that
-   * throws is logged, and goes on.
+   * throws is logged, and goes on. None comes before the promise has resolved.
    */
   subscribe<Data = unknown> (room: string, handler: (event: RoomEvent<Data>) => unknown): Promise<Subscription>
   subscribe<Data = unknown> (room: string, options: SubscribeOptions, handler: (event: RoomEvent<Data>) => unknown): Promise<Subscription>
@@ -260,9 +262,9 @@ export interface FanOutRooms {
   presence (room: string): Promise<Member[]>
   /** Takes the connections out of the room, on every server. */
   unsubscribe (room: string, filter: ConnectionFilter, reason?: string): Promise<void>
-  /** Closes the connections with 4403, on every server. */
+  /** Closes the connections with 4403, on every server. An event stream just ends, and its client comes back: it is `authorize` that keeps one out. */
   disconnect (filter: ConnectionFilter, reason?: string): Promise<void>
   stats (): Stats
-  /** Takes no new client, and sends those who are here away (1001) over so many ms. Resolves when they are gone. */
+  /** Takes no new work, and sends the clients who are here away (1001) over so many ms. Resolves when they are gone. */
   drain (options?: { over?: number }): Promise<void>
 }

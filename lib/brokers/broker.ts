@@ -10,7 +10,7 @@ import type { GapReason } from '../message.js'
  */
 export interface Broker {
   /**
-   * Connects. Called once, before anything else. Rejects where the broker cannot be reached in time.
+   * Connects. Called before anything else, and again after a rejection: where the broker cannot be reached, it rejects.
    * `events` is never called synchronously from within a method of the broker.
    */
   start (events: BrokerEvents): Promise<void>

@@ -3,6 +3,7 @@ import type { Cursor } from '../cursor.js'
 import type { Entry, Gap } from '../message.js'
 import type { Scheduler } from '../scheduler.js'
 import { notAfter, sameCursor } from '../cursor.js'
+import { errors } from '../errors.js'
 import { Batch } from '../message.js'
 import type { Subscriber } from './subscriber.js'
 import { CatchUp } from './catch-up.js'
@@ -98,7 +99,10 @@ export class Room {
 
   close (): void {
     this.#closed = true
-    for (const subscriber of this.subscribers) subscriber.close()
+    for (const subscriber of this.subscribers) {
+      subscriber.close()
+      subscriber.sink.ended(new errors.Closing())
+    }
     this.subscribers.clear()
     this.#live.clear()
   }
@@ -113,7 +117,7 @@ export class Room {
   }
 
   async #join (): Promise<void> {
-    this.#moveTo(await this.host.broker.subscribe(this.name))
+    this.#moveTo(await this.host.inTime(this.host.broker.subscribe(this.name)))
     this.#whole = true
     for (const message of this.#takeInbox()) this.receive(message)
     if (this.#inboxLost) void this.repair()
@@ -173,7 +177,7 @@ export class Room {
 
   async #readOn (): Promise<Window | undefined> {
     try {
-      return await this.host.broker.read(this.name, { since: this.#position, limit: this.host.limits.page })
+      return await this.host.inTime(this.host.broker.read(this.name, { since: this.#position, limit: this.host.limits.page }))
     } catch (error) {
       this.host.log.error({ err: error, room: this.name }, 'fan-out: the window of a room could not be read, trying again')
       return undefined

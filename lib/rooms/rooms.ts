@@ -58,6 +58,7 @@ export class Rooms implements RoomHost {
   #endRetry: (() => void) | undefined
   #cancelTick: (() => void) | undefined
   #closed = false
+  #reachable = false
 
   constructor (options: RoomsOptions) {
     this.broker = options.broker
@@ -70,11 +71,18 @@ export class Rooms implements RoomHost {
   }
 
   async start (): Promise<void> {
+    this.#cancelTick?.()
     this.#tickLater()
     await this.broker.start({
       message: (room, message) => this.#rooms.get(room)?.receive(message),
       doubt: (names) => this.#doubt(names)
     })
+    this.#reachable = true
+  }
+
+  /** Whether the broker answered when it was last asked: it is asked every few seconds, as long as there is a quiet room. */
+  get reachable (): boolean {
+    return this.#reachable
   }
 
   get size (): number {
@@ -113,7 +121,7 @@ export class Rooms implements RoomHost {
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
     if (this.#closed) return messages.map(() => retryAfter(new errors.Closing()))
     const results = await this.inTime(this.broker.publish(messages))
-    for (const result of results) if (!(result instanceof Error) && !result.duplicate) this.counts.published++
+    for (const [i, result] of results.entries()) if (!(result instanceof Error) && !result.duplicate && !messages[i]!.room.startsWith(INTERNAL)) this.counts.published++
     return results
   }
 
@@ -211,12 +219,13 @@ export class Rooms implements RoomHost {
     try {
       const tops = await this.inTime(this.broker.positions(asked))
       for (const [i, top] of tops.entries()) rooms[i]?.compare(asked[i]!.seen, top)
-      return true
+      this.#reachable = true
     } catch (error) {
       this.log.warn({ err: error }, 'fan-out: positions could not be compared with the broker, trying again')
       for (const room of rooms) if (!room.closed) this.#doubted.add(room)
-      return false
+      this.#reachable = false
     }
+    return this.#reachable
   }
 
   #tickLater (): void {

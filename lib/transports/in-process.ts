@@ -19,12 +19,16 @@ class InProcessSink implements Sink {
   readonly #handler: Handler
   readonly #log: Log
   #events: RoomEvent[] = []
-  #handling = false
+  // Until `start`, so that the subscriber has its Subscription before the first event.
+  #handling = true
+  readonly closed: Promise<Error | undefined>
+  #resolveClosed!: (error?: Error) => void
 
   constructor (room: string, handler: Handler, log: Log) {
     this.#room = room
     this.#handler = handler
     this.#log = log
+    this.closed = new Promise((resolve) => { this.#resolveClosed = resolve })
   }
 
   subscribed (answer: Subscribed, subscriber: Subscriber): void {
@@ -43,27 +47,31 @@ class InProcessSink implements Sink {
   }
 
   ended (error: Error): void {
-    this.close()
-    this.#log.error({ err: error, room: this.#room }, 'fan-out: a subscription in the process has ended')
+    this.close(error)
   }
 
-  close (): void {
+  close (error?: Error): void {
     this.#closed = true
     this.#events = []
     this.joined?.leave()
+    this.#resolveClosed(error)
+  }
+
+  start (): void {
+    void this.#handleAll(true)
   }
 
   /** Handles what has come; false where that takes longer than this turn. */
   #handle (): boolean {
     if (!this.#handling) {
       this.#handling = true
-      void this.#handleAll()
+      void this.#handleAll(false)
     }
     return !this.#handling
   }
 
-  async #handleAll (): Promise<void> {
-    let waited = false
+  /** `waited`: the subscriber was told to wait. */
+  async #handleAll (waited: boolean): Promise<void> {
     for (let event = this.#events.shift(); event !== undefined && !this.#closed; event = this.#events.shift()) {
       try {
         const promise = this.#handler(event)
@@ -89,6 +97,7 @@ export async function subscribeInProcess (rooms: Rooms, log: Log, room: string, 
   sink.joined = await rooms.subscribe(room, sink, { since, last: replay }, signal)
   const close = (): void => sink.close()
   if (signal?.aborted === true) close()
+  setImmediate(() => sink.start())
   signal?.addEventListener('abort', close, { once: true })
   const { id, recovered, replayed } = sink.answer as Subscribed
   return {
@@ -96,6 +105,7 @@ export async function subscribeInProcess (rooms: Rooms, log: Log, room: string, 
     id: formatCursor(id),
     recovered,
     replayed,
+    closed: sink.closed,
     async close () {
       signal?.removeEventListener('abort', close)
       close()

@@ -22,8 +22,8 @@ export class WebSocketRoom implements Sink {
   readonly #connection: WebSocketConnection
   #queue = Promise.resolve()
   #underWay = 0
-  /** Aborts the subscribe that the client has last asked for; undefined where it has asked for none, or to unsubscribe since. */
-  #wanted: AbortController | undefined
+  /** The subscribes under way, in the order of their frames. */
+  readonly #pending = new Set<AbortController>()
   #joined: Joined | undefined
   #subscriber: Subscriber | undefined
   #subscribing: Frame<'subscribe'> | undefined
@@ -37,19 +37,19 @@ export class WebSocketRoom implements Sink {
 
   /** Whether it counts against the rooms that a connection may have. */
   get wanted (): boolean {
-    return this.#wanted !== undefined
+    return this.#joined !== undefined || this.#pending.size > 0
   }
 
   subscribe (frame: Frame<'subscribe'>): void {
-    if (this.#wanted !== undefined) throw new errors.AlreadySubscribed()
-    const wanted = this.#wanted = new AbortController()
-    this.#enqueue(frame, async () => {
+    const pending = new AbortController()
+    this.#pending.add(pending)
+    this.#enqueue(frame.ref, async () => {
       try {
-        if (wanted.signal.aborted) throw new errors.Cancelled()
-        await this.#subscribe(frame, wanted.signal)
-      } catch (error) {
-        if (this.#wanted === wanted) this.#wanted = undefined
-        throw error
+        pending.signal.throwIfAborted()
+        if (this.#joined !== undefined) throw new errors.AlreadySubscribed()
+        await this.#subscribe(frame, pending.signal)
+      } finally {
+        this.#pending.delete(pending)
       }
     })
   }
@@ -62,7 +62,7 @@ export class WebSocketRoom implements Sink {
       caller = this.#connection.caller
       await this.#allow(frame)
       // Rights may have been withdrawn, or the connection gone, while the app was asked; or a fresh token come, which is then the one that counts.
-      if (signal.aborted) throw new errors.Cancelled()
+      signal.throwIfAborted()
     } while (caller !== this.#connection.caller)
     this.#subscribing = frame
     const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
@@ -83,16 +83,15 @@ export class WebSocketRoom implements Sink {
   }
 
   unsubscribe (frame: Frame<'unsubscribe'>): void {
-    this.#wanted?.abort()
-    this.#wanted = undefined
-    this.#enqueue(frame, async () => {
+    this.#cancel()
+    this.#enqueue(frame.ref, async () => {
       this.#leave()
       this.#connection.send({ type: 'unsubscribed', room: this.name, code: 'FAN_OUT_UNSUBSCRIBED', reason: 'asked for', ref: frame.ref })
     })
   }
 
   publish (frame: Frame<'publish'>): void {
-    this.#enqueue(frame, async () => {
+    this.#enqueue(frame.ref, async () => {
       const { access, api } = this.#connection.services
       const { caller } = this.#connection
       await access.allow(caller, 'publish', this.name)
@@ -116,19 +115,23 @@ export class WebSocketRoom implements Sink {
 
   /** The server ends the subscription, or the subscribe under way. */
   ended (error: FanOutError): void {
-    if (this.#wanted === undefined) return
-    this.#wanted.abort()
-    this.#wanted = undefined
-    this.#leave()
-    this.#connection.send({ type: 'unsubscribed', room: this.name, code: error.code, reason: error.message })
-    this.#forgetIfIdle()
+    if (!this.wanted) return
+    this.close()
+    // After the answers to what it has cancelled.
+    this.#enqueue(undefined, async () => {
+      this.#connection.send({ type: 'unsubscribed', room: this.name, code: error.code, reason: error.message })
+    })
   }
 
   /** The connection is gone. */
   close (): void {
-    this.#wanted?.abort()
-    this.#wanted = undefined
+    this.#cancel()
     this.#leave()
+  }
+
+  #cancel (): void {
+    for (const pending of this.#pending) pending.abort(new errors.Cancelled())
+    this.#pending.clear()
   }
 
   subscribed ({ id, recovered, replayed }: Subscribed, subscriber: Subscriber): void {
@@ -153,11 +156,11 @@ export class WebSocketRoom implements Sink {
     this.#subscriber?.resume()
   }
 
-  #enqueue (frame: ClientFrame, task: () => Promise<void>): void {
+  #enqueue (ref: ClientFrame['ref'], task: () => Promise<void>): void {
     this.#underWay++
     this.#connection.underWay(1)
     this.#queue = this.#queue.then(task).catch((error: unknown) => {
-      this.#connection.fail(error, frame.ref, this.name)
+      this.#connection.fail(error, ref, this.name)
     }).then(() => {
       this.#underWay--
       this.#connection.underWay(-1)
@@ -166,7 +169,7 @@ export class WebSocketRoom implements Sink {
   }
 
   #forgetIfIdle (): void {
-    if (this.#underWay === 0 && this.#wanted === undefined) this.#connection.forget(this)
+    if (this.#underWay === 0 && !this.wanted) this.#connection.forget(this)
   }
 
   #leave (): void {
