@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 /**
  * Every error a client, a backend service or an operator can meet, with its HTTP status. Each message says what was

@@ -14,7 +14,13 @@ const LONGEST_ROOM = 600
 export async function buildServer (
   settings: Settings, { logger = false }: Pick<FastifyServerOptions, 'logger'> = {}
 ): Promise<FastifyInstance> {
-  const app = Fastify({ logger, routerOptions: { maxParamLength: LONGEST_ROOM } })
+  const app = Fastify({
+    logger,
+    routerOptions: { maxParamLength: LONGEST_ROOM },
+    // While it closes, an EventSource that comes back is answered by the plugin (200: come back later); Fastify's own 503
+    // would end it for ever.
+    return503OnClosing: false
+  })
 
   const { tokenSecret } = settings
   await app.register(fanOut, {
