@@ -27,10 +27,12 @@ await subscription.close()
 
 const controller = new AbortController()
 const resumed = await app.rooms.subscribe<Order>('orders', { since: ids[0]!, signal: controller.signal }, (event) => {
-  if (event.type === 'message') console.log('replayed', event.data.order)
+  if (event.type !== 'message') return
+  console.log('replayed', event.data.order)
+  if (event.id === ids[2]) controller.abort() // as resumed.close()
 })
 console.log('recovered', resumed.recovered, 'replayed', resumed.replayed)
-controller.abort() // as resumed.close()
+await resumed.closed
 
 for (const result of await app.rooms.publishMany([
   { room: 'orders', data: { order: 4 }, idempotencyKey: 'four' },

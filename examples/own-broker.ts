@@ -7,7 +7,8 @@
 // 'fastify-fan-out'.
 import { randomInt } from 'node:crypto'
 import Fastify from 'fastify'
-import fanOut, { type Broker, type BrokerEvents, type Cursor, type Outgoing, type Published, type ReadRequest, type Window } from '../index.js'
+import fanOut from '../index.js'
+import type { Broker, BrokerEvents, Cursor, Outgoing, Published, ReadRequest, RoomEvent, Subscription, Window } from '../index.js'
 
 class NoWindowBroker implements Broker {
   // Drawn anew at each start: a cursor of another run is of another history.
@@ -67,18 +68,23 @@ const app = Fastify()
 await app.register(fanOut, { broker: new NoWindowBroker() })
 await app.ready()
 
-const live = new Promise<unknown>((resolve) => {
-  void app.rooms.subscribe('news', (event) => { if (event.type === 'message') resolve(event.data) })
-    .then(() => app.rooms.publish('news', 'hello'))
-})
-console.log('live', await live)
+// The next event of a room.
+function next (room: string, since?: string): { event: Promise<RoomEvent>, subscription: Promise<Subscription> } {
+  let resolve!: (event: RoomEvent) => void
+  const event = new Promise<RoomEvent>((_resolve) => { resolve = _resolve })
+  return { event, subscription: app.rooms.subscribe(room, since === undefined ? {} : { since }, resolve) }
+}
+
+const live = next('news')
+await live.subscription
+await app.rooms.publish('news', 'hello')
+console.log('live', JSON.stringify(await live.event))
 
 // Nobody is in this room while it is published to, so nobody remembers its messages.
 const first = await app.rooms.publish('quiet', 1)
 await app.rooms.publish('quiet', 2)
-const resumed = await app.rooms.subscribe('quiet', { since: first.id }, (event) => {
-  console.log(event.type, 'reason' in event ? event.reason : '')
-})
-console.log('recovered', resumed.recovered)
+const resumed = next('quiet', first.id)
+console.log('recovered', (await resumed.subscription).recovered)
+console.log('told', JSON.stringify(await resumed.event))
 
 await app.close()

@@ -1,0 +1,179 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Test } from 'tap'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { test } from 'tap'
+import WebSocket from 'ws'
+import { connect, openStream, until } from '../helpers.js'
+
+const folder = new URL('../../examples/', import.meta.url)
+
+interface Running { child: ChildProcess, output: () => string, exited: Promise<unknown> }
+
+/** Runs an example as its first lines say, on a free port, without what tap sets for its own children. */
+function start (t: Test, name: string, ...flags: string[]): Running {
+  const { NODE_OPTIONS, ...env } = process.env
+  const child = spawn(process.execPath, ['--import=tsx', ...flags, fileURLToPath(new URL(name, folder))], {
+    cwd: fileURLToPath(new URL('..', folder)), env: { ...env, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => { output += String(chunk) })
+  child.stderr.on('data', (chunk) => { output += String(chunk) })
+  const exited = once(child, 'close').then(([code, signal]) => code ?? signal as unknown)
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exited
+  })
+  return { child, output: () => output, exited }
+}
+
+/** An example that ends by itself: answers what it printed. */
+async function run (t: Test, name: string, ...flags: string[]): Promise<string> {
+  const { output, exited } = start(t, name, ...flags)
+  t.equal(await exited, 0, `${name} ends with 0`, { output: output() })
+  return output()
+}
+
+/** An example that serves: answers where. */
+async function serve (t: Test, name: string): Promise<Running & { url: string }> {
+  const running = start(t, name)
+  let over = false
+  void running.exited.then(() => { over = true })
+  await until(() => over || running.output().includes('listens on'), `${name} listens`, 20_000)
+  const url = /listens on (\S+)/.exec(running.output())?.[1]
+  if (url === undefined) throw new Error(`${name} did not start:\n${running.output()}`)
+  return { ...running, url }
+}
+
+function post (url: string, body: string): Promise<Response> {
+  return fetch(url, { method: 'POST', headers: { authorization: 'Bearer a-secret-of-the-backend', 'content-type': 'application/json' }, body })
+}
+
+test('every example says how to run it, and stands in the list and in here', async (t) => {
+  const list = readFileSync(new URL('README.md', folder), 'utf8')
+  const here = readFileSync(new URL(import.meta.url), 'utf8')
+  for (const name of readdirSync(folder)) {
+    if (name === 'README.md') continue
+    t.match(list, `(${name})`)
+    t.match(here, name)
+    const text = readFileSync(new URL(name, folder), 'utf8')
+    if (name.endsWith('.ts')) t.match(text.slice(0, 1500), `examples/${name}`)
+  }
+})
+
+test('basic.ts: the pages are served, and what is posted arrives', async (t) => {
+  const { url } = await serve(t, 'basic.ts')
+  t.match(await (await fetch(`${url}/websocket.html`)).text(), 'new WebSocket')
+  t.match(await (await fetch(`${url}/eventsource.html`)).text(), 'new EventSource')
+  const client = await connect(t, url, '/rooms?room=news')
+  await client.frame({ type: 'subscribed' })
+  const stream = await openStream(t, `${url}/rooms/news/events`)
+  await stream.event({ event: 'subscribed' })
+  t.equal((await post(`${url}/rooms/news`, '{"hello":"world"}')).status, 200)
+  t.match(await client.frame({ type: 'message' }), { room: 'news', data: { hello: 'world' } })
+  t.match(await stream.event({ event: 'message' }), { data: '{"hello":"world"}' })
+})
+
+test('batch.ts', async (t) => {
+  const output = await run(t, 'batch.ts')
+  t.match(output, '"failed": 1')
+  t.match(output, 'FAN_OUT_ERR_INVALID_ROOM')
+  t.match(output, '"duplicate": true')
+  t.match(output, '"failed": 0')
+})
+
+test('history.ts', async (t) => {
+  const output = await run(t, 'history.ts')
+  t.match(output, 'page [ 2, 3 ]\npage [ 4, 5 ]\npage [ 6 ]\nnewest [ 6 ]\nsince the first: complete false')
+})
+
+test('auth-jwt.ts', async (t) => {
+  const { url } = await serve(t, 'auth-jwt.ts')
+  const token = await (await fetch(`${url}/login?user=ada`, { method: 'POST' })).text()
+  const status = async (room: string, authorization?: string): Promise<number> =>
+    (await fetch(`${url}/rooms/${room}/history`, { headers: { ...(authorization !== undefined && { authorization }) } })).status
+  t.equal(await status('chat:ada', `Bearer ${token}`), 200)
+  t.equal(await status('chat:bob', `Bearer ${token}`), 403)
+  t.equal(await status('chat:ada'), 401)
+  t.equal((await post(`${url}/rooms/chat:ada`, '1')).status, 200)
+  const client = await connect(t, url, '/rooms?room=chat:ada')
+  client.send({ type: 'auth', token })
+  t.match(await client.frame({ type: 'authenticated' }), { user: 'ada', expiresAt: Number })
+  await client.frame({ type: 'subscribed' })
+})
+
+test('swagger.ts', async (t) => {
+  const { url } = await serve(t, 'swagger.ts')
+  const { paths } = await (await fetch(`${url}/openapi.json`)).json() as { paths: Record<string, object> }
+  t.same(Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`)).sort(), [
+    'get /rooms', 'get /rooms/{room}/events', 'get /rooms/{room}/history', 'get /rooms/{room}/presence', 'post /rooms', 'post /rooms/{room}'
+  ])
+})
+
+test('snapshot.ts', async (t) => {
+  t.equal(await run(t, 'snapshot.ts'), [
+    'first snapshot {"ada":1,"bob":2}',
+    'first message {"player":"ada","points":3}',
+    'second recovered true',
+    'second message {"player":"bob","points":5}\n'
+  ].join('\n'))
+})
+
+test('in-process.ts', async (t) => {
+  const output = await run(t, 'in-process.ts')
+  t.match(output, 'handled 1\nhandled 2\nhandled 3\n')
+  t.match(output, 'recovered true replayed 2\nreplayed 2\nreplayed 3\n')
+  t.match(output, 'published, duplicate: false\npublished, duplicate: true\nFAN_OUT_ERR_INVALID_ROOM\npublished 4\n')
+})
+
+test('presence.ts', async (t) => {
+  const output = await run(t, 'presence.ts')
+  t.match(output, /^join .*"user":"bob"/m)
+  t.match(output, 'members 2 ada bob')
+  t.match(output, /^leave .*"user":"bob"/m)
+})
+
+test('idempotent-publisher.ts', async (t) => {
+  t.equal(await run(t, 'idempotent-publisher.ts'), 'attempt 1: the answer was lost\nduplicate true\nmessages in the room 1\n')
+})
+
+test('own-broker.ts', async (t) => {
+  const output = await run(t, 'own-broker.ts')
+  t.match(output, /^live .*"data":"hello"/)
+  t.match(output, /^recovered false\ntold .*"reason":"expired"/m)
+})
+
+test('testing.test.ts', async (t) => {
+  t.match(await run(t, 'testing.test.ts', '--test', '--test-reporter=tap'), '# pass 3')
+})
+
+test('closing.ts: not ready, 1001, and an end', async (t) => {
+  const { url, child, exited } = await serve(t, 'closing.ts')
+  const clients = [await connect(t, url), await connect(t, url)]
+  t.equal((await fetch(`${url}/ready`)).status, 200)
+  child.kill('SIGTERM')
+  await until(async () => (await fetch(`${url}/ready`)).status === 503, 'it is not ready')
+  for (const client of clients) t.equal((await client.close()).code, 1001)
+  t.equal(await exited, 0)
+})
+
+test('with-others.ts', async (t) => {
+  const { url, output } = await serve(t, 'with-others.ts')
+  t.notMatch(output(), '"level":40', 'no warning')
+  const echo = new WebSocket(`${url.replace('http', 'ws')}/echo`)
+  t.teardown(() => echo.terminate())
+  await once(echo, 'open')
+  echo.send('hello')
+  t.equal(String((await once(echo, 'message'))[0]), 'hello')
+
+  const origin = 'http://localhost:8080'
+  await (await connect(t, url, '/rooms?room=a', [], { headers: { origin } })).frame({ type: 'subscribed' })
+  await (await connect(t, url, '/internal?room=a')).frame({ type: 'subscribed' })
+  t.same(await (await fetch(`${url}/count`)).json(), { rooms: 1, internal: 1 })
+  const stream = await openStream(t, `${url}/rooms/a/events`, { origin })
+  t.equal(stream.response.headers.get('access-control-allow-origin'), origin)
+  t.ok(stream.response.headers.get('content-security-policy'))
+  t.equal((await fetch(`${url}/rooms/${'a'.repeat(200)}/history`)).status, 200)
+})
