@@ -3,6 +3,8 @@ type WithSerializers = { [key: symbol]: Record<string, Serializer> | undefined }
 
 // One parameter of a query, wherever in a text.
 const PARAMETER = /([?&][^=&#\s]*)=[^&#\s]*/g
+// How deep a serializer's answer is looked into: it may be any object of the app's.
+const DEPTH = 4
 
 /**
  * A serializer of requests (by default the app's own) with tokens struck out of its strings: a URL is logged before
@@ -13,14 +15,16 @@ export function redactingSerializer (logger: unknown, own?: Serializer): Seriali
   return (request) => redact(serialize(request))
 }
 
-function redact (value: unknown): unknown {
+function redact (value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return value.replace(PARAMETER, (parameter, name: string) => isToken(name.slice(1)) ? `${name}=[redacted]` : parameter)
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, redact(item)]))
+  if (typeof value !== 'object' || value === null || depth > DEPTH) return value
+  if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, isToken(key) ? '[redacted]' : redact(item, depth + 1)]))
 }
 
+/** Whether the server would take a parameter of this name for a token: it decodes names first. */
 function isToken (name: string): boolean {
-  // The server takes a name for what it is decoded.
-  const decoded = new URLSearchParams(name).keys().next().value
-  return decoded?.toLowerCase() === 'access_token'
+  return new URLSearchParams(name).keys().next().value?.toLowerCase() === 'access_token'
 }
