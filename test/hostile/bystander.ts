@@ -10,10 +10,12 @@ export class Bystander {
   readonly #records: Array<() => unknown[]>
   readonly #timer: NodeJS.Timeout
   readonly #publishing: Array<Promise<unknown>> = []
+  readonly #end: () => Promise<unknown>
   #published = 0
 
-  private constructor (app: FastifyInstance, room: string, records: Array<() => unknown[]>) {
+  private constructor (app: FastifyInstance, room: string, records: Array<() => unknown[]>, end: () => Promise<unknown>) {
     this.#app = app
+    this.#end = end
     this.#room = room
     this.#records = records
     this.#timer = setInterval(() => this.publish(), 10)
@@ -28,7 +30,11 @@ export class Bystander {
     const bystander = new Bystander(app, room, [
       () => client.frames.slice(2).map(({ type, data }) => type === 'message' ? data : type),
       () => stream.events.slice(1).map(({ event, data }) => event === 'message' ? JSON.parse(data) : event)
-    ])
+    ], async () => {
+      stream.close()
+      client.websocket.close()
+      await client.close()
+    })
     t.teardown(() => clearInterval(bystander.#timer))
     return bystander
   }
@@ -48,17 +54,26 @@ export class Bystander {
       t.same(record(), all, `${all.length} messages reached the bystander, in order, once`)
     }
   }
+
+  /** Takes its clients away, once all is proved. */
+  async end (): Promise<void> {
+    await this.#end()
+  }
 }
 
-/** What the server holds now; a function that waits until it holds no more than that. */
-export function holdings (app: FastifyInstance, broker?: MemoryBroker): (t: Test) => Promise<void> {
-  const count = (): object => {
+/**
+ * What the server holds now; a function that waits until it holds no more than that, but for the rooms published to
+ * since, which the broker remembers on purpose.
+ */
+export function holdings (app: FastifyInstance, broker?: MemoryBroker): (t: Test, since?: { published?: number, keys?: number }) => Promise<void> {
+  const count = (published = 0, keys = 0): object => {
     const { rooms, subscriptions, connections } = app.rooms.stats()
-    return { rooms, subscriptions, connections, remembered: broker?.size }
+    const { size } = broker ?? {}
+    return { rooms, subscriptions, connections, remembered: size && { rooms: size.rooms - published, keys: size.keys - keys } }
   }
   const before = count()
-  return async (t) => {
-    await until(() => JSON.stringify(count()) === JSON.stringify(before), `${JSON.stringify(before)}, after all are gone`, 6_000).catch(() => {})
-    t.same(count(), before, 'nothing is left')
+  return async (t, { published, keys } = {}) => {
+    await until(() => JSON.stringify(count(published, keys)) === JSON.stringify(before), JSON.stringify(before), 6_000).catch(() => {})
+    t.same(count(published, keys), before, 'nothing else is left')
   }
 }
