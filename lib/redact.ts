@@ -21,8 +21,9 @@ function redact (value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return redactText(value)
   if (typeof value !== 'object' || value === null || depth > DEPTH) return value
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
+  // A plain object, or Fastify's query, whose prototype is an empty one.
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return value
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, isToken(key) ? '[redacted]' : redact(item, depth + 1)]))
 }
 
