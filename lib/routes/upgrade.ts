@@ -25,6 +25,8 @@ export function upgradeRoute (scope: FastifyInstance, services: Services): void 
     wsHandler (websocket, request) {
       // Else the server's shutdown would close it with 1005, before we can say why (1001).
       scope.websocketServer.clients.delete(websocket)
+      // Else @fastify/websocket would cut it off at a mistake of the client's, before that has read what it was.
+      websocket.removeAllListeners('error')
       WebSocketConnection.open(services, websocket, request, framesOf(request))
     }
   })

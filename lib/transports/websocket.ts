@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { Duplex } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import type { Member } from '../../types/index.js'
 import type { Caller } from '../access.js'
@@ -31,6 +32,7 @@ export class WebSocketConnection implements Connection {
   readonly format: Format
 
   readonly #websocket: WebSocket
+  readonly #socket: Duplex
   readonly #writer: PacedWriter
   readonly #request: FastifyRequest
   readonly #rooms = new Map<string, WebSocketRoom>()
@@ -58,7 +60,8 @@ export class WebSocketConnection implements Connection {
     this.id = services.newConnectionId()
     this.address = request.raw.socket === undefined ? undefined : request.ip
     this.#websocket = websocket
-    this.#writer = new PacedWriter(rawSocket(websocket), services.settings.limits.queue)
+    this.#socket = rawSocket(websocket)
+    this.#writer = new PacedWriter(this.#socket, services.settings.limits.queue)
     this.#request = request
     this.#first = first
     this.#heartbeat = new Heartbeat(services.settings.heartbeat)
@@ -68,7 +71,7 @@ export class WebSocketConnection implements Connection {
     websocket.on('ping', () => { this.#countFrame() })
     websocket.on('pong', () => { this.#countFrame() })
     websocket.on('close', () => this.#closed())
-    websocket.on('error', (error) => { request.log.debug({ err: error }, 'fan-out: websocket error') })
+    websocket.on('error', (error) => this.#failed(error))
   }
 
   #opened (): void {
@@ -177,6 +180,13 @@ export class WebSocketConnection implements Connection {
       if (health === 'dead') this.destroy()
       else if (health === 'ping') this.#websocket.ping()
     }
+  }
+
+  /** The client has broken the protocol, and ws has written the close frame that says how: the socket ends behind it, so that it can be read. */
+  #failed (error: Error): void {
+    this.#request.log.debug({ err: error }, 'fan-out: websocket error')
+    this.#closing ??= performance.now()
+    this.#socket.end()
   }
 
   #closed (): void {
