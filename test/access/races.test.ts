@@ -107,19 +107,23 @@ for (const [what, options] of Object.entries({ authenticate: 'authenticate', aut
 
 test('a right withdrawn while the app is asked for it ends the subscribe', async (t) => {
   const gate = new Gate<boolean>()
-  const { app, url } = await startApp(t, { authenticate: () => ({ user: 'u' }), authorize: gate.wait })
-  const room = newRoom()
-  const client = await connect(t, url)
+  const [room, marker] = [newRoom(), newRoom()]
+  const { app, url } = await startApp(t, { authenticate: () => ({ user: 'u' }), authorize: (context) => context.room === marker || gate.wait() })
+  const client = await connect(t, url, `/rooms?room=${marker}`)
+  await client.frame({ type: 'subscribed', room: marker })
   client.send({ type: 'subscribe', room, ref: 1 })
   const call = await gate.next()
   await app.rooms.unsubscribe(room, { user: 'u' }, 'banned')
+  // Commands are obeyed in order, a little after they are sent.
+  await app.rooms.unsubscribe(marker, { user: 'u' })
+  await client.frame({ type: 'unsubscribed', room: marker })
   call.resolve(true)
   await client.frame({ type: 'error', room, ref: 1, code: 'FAN_OUT_ERR_CANCELLED' })
   await client.frame({ type: 'unsubscribed', room, reason: 'banned', code: 'FAN_OUT_ERR_UNSUBSCRIBED' })
   await app.rooms.publish(room, 'secret')
   client.send({ type: 'ping' })
   await client.frame({ type: 'pong' })
-  t.strictSame(client.of('subscribed'), [])
+  t.strictSame(client.of('subscribed', room), [])
   t.strictSame(client.of('message'), [])
   t.equal(app.rooms.stats().subscriptions, 0)
 })
