@@ -35,7 +35,6 @@ export class RedisNodes implements Nodes {
     const before = await this.#lineage(node)
     const shared = [randomInt(1, 2 ** 48 - 1), '', 30 * HOUR, witnessed.map(formatCursor).join(' ')]
     const reply = await this.#redis[node]!.eval(script, keys.length, ...keys, ...shared, 'PUBLISH', this.#room, ...args)
-    await this.#note(node)
     return [reply, await this.#lineage(node) !== before]
   }
 
@@ -50,7 +49,8 @@ export class RedisNodes implements Nodes {
     subscriber.on('message', (_, text) => sent.push(text))
     await subscriber.subscribe(this.#room)
     const key = `{${this.#room}}:k:${++this.#calls}`
-    const [[id], changed] = await this.#script(node, publish, [this.#meta, this.#stream, key], witnessed, [text, HOUR, this.#size, HOUR, 1e9])
+    const [[, , id], changed] = await this.#script(node, publish, [this.#meta, this.#stream, key], witnessed, [this.#size, HOUR, 1e9, text, HOUR, ''])
+    await this.#note(node)
     await subscriber.ping()
     subscriber.disconnect()
     const [, said, previous] = sent.at(-1)!.split(' ')
@@ -60,6 +60,7 @@ export class RedisNodes implements Nodes {
 
   async positions (node: number, witnessed: readonly Cursor[]): Promise<{ top: Cursor, changed: boolean }> {
     const [[top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], witnessed, [])
+    await this.#note(node)
     return { top: parseCursor(top)!, changed }
   }
 
@@ -72,6 +73,7 @@ export class RedisNodes implements Nodes {
         from = judged.from
         continue
       }
+      await this.#note(node)
       const kept = []
       for (let i = 0; i < flat.length; i += 2) kept.push({ offset: Number(flat[i]), text: String(flat[i + 1]) })
       return windowOf({ segments: parseSegments(lineage), top: Number(top) }, kept, more === 1, from, since, judged.hole)
