@@ -43,8 +43,8 @@ export class Live {
     client.on('close', () => { this.#whole = false })
   }
 
-  get whole (): boolean {
-    return this.#whole
+  wants (channel: string): boolean {
+    return this.#wanted.has(channel)
   }
 
   open (): void {
@@ -63,7 +63,7 @@ export class Live {
       this.#wanted.add(channel)
       try {
         for (;;) {
-          await this.#untilWhole(deadline)
+          await this.untilWhole(deadline)
           const mending = this.#mending
           try {
             await this.#connection.answer(this.#client.subscribe(channel), TIMEOUT)
@@ -113,7 +113,8 @@ export class Live {
     }
   }
 
-  async #untilWhole (deadline: number): Promise<void> {
+  /** Resolves when every channel is subscribed to; rejects after `deadline`. */
+  async untilWhole (deadline: number): Promise<void> {
     while (!this.#whole || this.#closed) {
       const left = deadline - this.#scheduler.now()
       if (left <= 0 || this.#closed) throw retryAfter(new errors.BrokerAway('its live link was not there in time'))

@@ -2,20 +2,28 @@ import type { Cursor } from '../../cursor.js'
 import type { Scheduler } from '../../scheduler.js'
 import type { Broker, BrokerEvents, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
 import type { RedisClient } from './connection.js'
-import type { Kept } from './lineage.js'
+import type { Kept, Lineage } from './lineage.js'
 import type { Pending } from './publisher.js'
 import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
+import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { Connection, clientOptions } from './connection.js'
 import { Keys } from './keys.js'
-import { judge, parseSegments, positionAt, windowOf } from './lineage.js'
+import { judge, parseSegments, windowOf } from './lineage.js'
 import { Live } from './live.js'
-import * as lua from './scripts.js'
+import { positions } from './positions.js'
+import { publish } from './publish.js'
 import { Publisher } from './publisher.js'
+import { read } from './read.js'
+import { Script } from './script.js'
 import { Witnesses } from './witness.js'
 
+const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
+
 const DAY = 24 * 60 * 60 * 1000
+// How many rooms are compared at once after a change of the Redis.
+const TOGETHER = 100
 
 export interface RedisBrokerOptions {
   /** Whose commands are used; subscriptions go over a duplicate of it. */
@@ -32,20 +40,25 @@ export interface RedisBrokerOptions {
   scheduler?: Scheduler
 }
 
-/** Redis: Pub/Sub carries the live messages, a Stream a room holds the window, and scripts keep both and the room's lineage in step. */
+/**
+ * Redis: Pub/Sub carries the live messages, a Stream a room holds the window, and scripts keep both and the room's
+ * lineage in step (`prelude.ts`). A server tells every script what it has seen (`witness.ts`), so that a Redis that lost
+ * something, as a failover can, learns of it from whoever knows.
+ */
 export class RedisBroker implements Broker {
   readonly #options: RedisBrokerOptions
   readonly #scheduler: Scheduler
   readonly #keys: Keys
   readonly #publisher: Publisher
   readonly #witnesses = new Witnesses()
+  /** By channel. */
   readonly #rooms = new Map<string, string>()
   #commands: Connection | undefined
   #live: Live | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last: where it changes, all that was seen is held against the new one. */
+  /** Of the Redis that answered last. Where it changes, all that was seen is held against the new one. */
   #identity = ''
-  #sweeping = false
+  #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
@@ -57,27 +70,25 @@ export class RedisBroker implements Broker {
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
     const { client, own } = this.#options
-    if (this.#commands === undefined) {
-      this.#commands = new Connection(client, own, this.#scheduler)
-      this.#live = new Live(client.duplicate(clientOptions), this.#scheduler, {
-        message: (channel, payload) => this.#receive(channel, payload),
-        mended: () => this.#mended()
-      })
-      this.#commands.open()
-      this.#live.open()
-    }
+    this.#commands ??= new Connection(client, own, this.#scheduler)
+    this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
+      message: (channel, payload) => this.#receive(channel, payload),
+      mended: () => this.#doubt()
+    })
+    this.#commands.open()
+    this.#live.open()
     const deadline = this.#deadline()
-    // Before anybody counts on it: the scripts need this.
+    // The scripts need it: better found out now.
     await this.#commands.run((client) => client.eval("return redis.call('INFO', 'replication')", 0), deadline)
-    await this.#live!.untilWhole(deadline)
+    await this.#live.untilWhole(deadline)
   }
 
   async subscribe (room: string): Promise<Cursor> {
     const channel = this.#keys.channel(room)
     const deadline = this.#deadline()
     this.#rooms.set(channel, room)
-    await this.#open.live.subscribe(channel, deadline)
-    this.#witnesses.of(room).subscribed = true
+    await this.#open(this.#live).subscribe(channel, deadline)
+    this.#witnesses.join(room)
     return await this.#position(room, deadline)
   }
 
@@ -93,22 +104,23 @@ export class RedisBroker implements Broker {
     return await Promise.all(messages.map((message) => this.#publisher.publish(message)))
   }
 
-  async read (room: string, request: ReadRequest): Promise<Window> {
+  async read (room: string, { since, last, limit }: ReadRequest): Promise<Window> {
     const deadline = this.#deadline()
-    const { since, last, limit } = request
-    const forebears = since && this.#witnesses.of(room).forebears(since)
-    const [mode, start] = since === undefined && last !== undefined ? ['last', last] : ['since', since?.offset ?? 0]
-    if (mode === 'last' && last === 0) return await this.#empty(room, deadline)
-    for (let from = start; ;) {
-      const { lineage, before, more, kept } = await this.#readFrom(room, mode as 'last' | 'since', from, limit, deadline)
-      if (since === undefined) {
-        const first = kept[0] === undefined ? lineage.top : kept[0].offset - 1
-        return windowOf(lineage, kept, more, first)
-      }
+    if (since === undefined) {
+      const { lineage, kept, more } = await this.#readFrom(room, last === undefined ? 'since' : 'last', last ?? 0, limit, deadline)
+      return windowOf(lineage, kept, more, kept[0] === undefined ? lineage.top : kept[0].offset - 1)
+    }
+    const witness = this.#witnesses.get(room)
+    const forebears = witness?.forebears(since)
+    for (let from = since.offset; ;) {
+      const { lineage, before, kept, more } = await this.#readFrom(room, 'since', from, limit, deadline)
       const judged = judge(lineage, since, before, forebears)
-      if (judged.from === from || kept.length === 0) {
-        if (judged.from <= from || judged.from >= lineage.top) return this.#learn(room, windowOf(lineage, judged.from === from ? kept : [], more && judged.from === from, judged.from, since, judged.hole))
+      if (judged.from === from) {
+        const window = windowOf(lineage, kept, more, from, since, judged.hole)
+        if (witness !== undefined) for (const entry of window.entries) witness.learn(entry)
+        return window
       }
+      // Read on from where it has to go on.
       from = judged.from
     }
   }
@@ -127,11 +139,93 @@ export class RedisBroker implements Broker {
     this.#commands?.close()
   }
 
-  get #open (): { commands: Connection, live: Live } {
-    return { commands: this.#commands!, live: this.#live! }
-  }
-
   #deadline (): number {
     return this.#scheduler.now() + this.#options.timeout
+  }
+
+  #open<T> (part: T | undefined): T {
+    if (part === undefined || this.#events === undefined) throw retryAfter(new errors.BrokerAway('it is not open'))
+    return part
+  }
+
+  async #run<T> (script: Script, room: string, brought: readonly Cursor[], deadline: number, args: ReadonlyArray<string | number>, keys: readonly string[] = []): Promise<T> {
+    const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
+    const lifetime = 2 * DAY + this.#options.history.maxAge
+    const seen = brought.map(formatCursor).join(' ')
+    return await this.#open(this.#commands).run((client) => {
+      // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
+      const epoch = randomInt(1, 2 ** 48 - 1)
+      return script.run<T>(client, allKeys, [epoch, this.#identity, lifetime, seen, 'PUBLISH', this.#keys.channel(room), ...args])
+    }, deadline)
+  }
+
+  async #position (room: string, deadline: number): Promise<Cursor> {
+    const witness = this.#witnesses.of(room)
+    const brought = witness.seen
+    const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, brought, deadline, [])
+    const position = parseCursor(top) as Cursor
+    witness.confirm(brought, position)
+    this.#identify(identity)
+    return position
+  }
+
+  async #readFrom (room: string, mode: 'last' | 'since', from: number, limit: number, deadline: number): Promise<{ lineage: Lineage, before: number, kept: Kept[], more: boolean }> {
+    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(scripts.read, room, [], deadline, [this.#options.history.maxAge, mode, from, limit])
+    const kept: Kept[] = []
+    for (let i = 0; i < entries.length; i += 2) kept.push({ offset: Number(entries[i]), text: String(entries[i + 1]) })
+    return { lineage: { segments: parseSegments(String(segments)), top: Number(top) }, before: Number(before), kept, more: Number(more) === 1 }
+  }
+
+  async #send (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
+    const { history, idempotencyTtl, timeout } = this.#options
+    const witness = this.#witnesses.of(room)
+    const brought = witness.seen
+    const keys = batch.map(({ idempotencyKey, token }) => this.#keys.idempotency(room, idempotencyKey === undefined ? `i:${token}` : `u:${idempotencyKey}`))
+    // A try that was given up can still arrive; it must find what a later one did.
+    const messages = batch.flatMap(({ text, idempotencyKey, token }) => [text, idempotencyKey === undefined ? 2 * timeout : idempotencyTtl, token])
+    const deadline = Math.max(...batch.map(({ deadline }) => deadline))
+    try {
+      const [identity, top, ...ids] = await this.#run<string[]>(scripts.publish, room, brought, deadline, [history.size, history.maxAge, history.bytes, ...messages], keys)
+      witness.confirm(brought, parseCursor(top) as Cursor)
+      this.#identify(identity as string)
+      return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
+    } catch (error) {
+      return batch.map(() => error as Error)
+    }
+  }
+
+  #receive (channel: string, payload: string): void {
+    const room = this.#rooms.get(channel)
+    if (room === undefined) return
+    if (!payload.startsWith('m ')) return this.#events?.doubt([room])
+    const [idEnd, previousEnd] = [payload.indexOf(' ', 2), payload.indexOf(' ', payload.indexOf(' ', 2) + 1)]
+    const id = parseCursor(payload.slice(2, idEnd))
+    const previous = parseCursor(payload.slice(idEnd + 1, previousEnd))
+    if (id === undefined || previous === undefined) return
+    const message: StoredMessage = { type: 'message', id, previous, text: payload.slice(previousEnd + 1) }
+    const strange = this.#witnesses.of(room).learn(message)
+    this.#events?.message(room, message)
+    // What was seen here before is not in the history of this message: the Redis has to be told.
+    if (strange) this.#events?.doubt([room])
+  }
+
+  #identify (identity: string): void {
+    if (identity === '' || identity === this.#identity) return
+    const first = this.#identity === ''
+    this.#identity = identity
+    if (!first) this.#doubt()
+  }
+
+  /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */
+  #doubt (): void {
+    this.#events?.doubt()
+    this.#sweep ??= this.#compareUnsubscribed().finally(() => { this.#sweep = undefined })
+  }
+
+  async #compareUnsubscribed (): Promise<void> {
+    const rooms = this.#witnesses.unsubscribed
+    for (let i = 0; i < rooms.length && this.#events !== undefined; i += TOGETHER) {
+      await Promise.allSettled(rooms.slice(i, i + TOGETHER).map((room) => this.#position(room, this.#deadline())))
+    }
   }
 }

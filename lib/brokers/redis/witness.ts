@@ -56,3 +56,43 @@ export class Witness {
     return forebears
   }
 }
+
+// Rooms that were published to here, and to which nobody here is subscribed: of as many is remembered what was acknowledged.
+const UNSUBSCRIBED = 20_000
+
+/** The witness of each room: of those subscribed to here, and of those last published to. */
+export class Witnesses {
+  readonly #subscribed = new Map<string, Witness>()
+  readonly #others = new Map<string, Witness>()
+
+  get (room: string): Witness | undefined {
+    return this.#subscribed.get(room) ?? this.#others.get(room)
+  }
+
+  of (room: string): Witness {
+    const subscribed = this.#subscribed.get(room)
+    if (subscribed !== undefined) return subscribed
+    const witness = this.#others.get(room) ?? new Witness()
+    this.#others.delete(room)
+    this.#others.set(room, witness)
+    const [oldest] = this.#others.keys()
+    if (this.#others.size > UNSUBSCRIBED) this.#others.delete(oldest as string)
+    return witness
+  }
+
+  join (room: string): void {
+    this.#subscribed.set(room, this.of(room))
+    this.#others.delete(room)
+  }
+
+  leave (room: string): void {
+    const witness = this.#subscribed.get(room)
+    this.#subscribed.delete(room)
+    if (witness !== undefined) this.#others.set(room, witness)
+  }
+
+  /** Rooms that nobody here would compare. */
+  get unsubscribed (): string[] {
+    return [...this.#others.keys()]
+  }
+}
