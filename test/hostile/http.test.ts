@@ -43,7 +43,11 @@ function isJson (text: string): boolean {
   }
 }
 
-const encoded = badRooms.filter((room): room is string => typeof room === 'string' && room !== '' && room.isWellFormed() && encodeURIComponent(room).length <= 600).map(encodeURIComponent)
+function isWellFormed (text: string): boolean {
+  return Buffer.from(text).toString() === text
+}
+
+const encoded = badRooms.filter((room): room is string => typeof room === 'string' && room !== '' && isWellFormed(room) && encodeURIComponent(room).length <= 600).map(encodeURIComponent)
 const room = oddRooms.filter((name) => name !== '.' && name !== '..').map(encodeURIComponent)
 const mediaTypes = fc.constantFrom('text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonx', 'application/json-patch+json', 'application/octet-stream', 'text/json', 'application/xml', 'x', '*/*', 'application/*', 'json', '', ';', 'application/json, text/plain')
 const wrongQueries = fc.oneof(
@@ -63,7 +67,7 @@ const refusals: Array<fc.Arbitrary<Refused>> = [
     .map((body) => batch(body)).map(expecting('400 INVALID_REQUEST')),
   fc.constantFrom('{"__proto__":{"rooms":["a"],"data":1}}', '{"__proto__":{"messages":[]}}').map((body) => batch(body)).map(expecting('400 INVALID_REQUEST')),
   fc.constantFrom({ messages: Array(21).fill({ room: 'a', data: 1 }) }, { rooms: Array(21).fill('a'), data: 1 }).map((body) => batch(body)).map(expecting('413 TOO_LARGE')),
-  fc.tuple(room, badCursors.filter((since) => since.isWellFormed()), fc.constantFrom('history', 'events')).map(([name, since, route]) => get(`/rooms/${name}/${route}?since=${encodeURIComponent(since)}`)).map(expecting('400 INVALID_CURSOR')),
+  fc.tuple(room, badCursors.filter((since) => isWellFormed(since)), fc.constantFrom('history', 'events')).map(([name, since, route]) => get(`/rooms/${name}/${route}?since=${encodeURIComponent(since)}`)).map(expecting('400 INVALID_CURSOR')),
   fc.tuple(room, badCursors.map((text) => text.trim()).filter((text) => text !== '' && !/^\d+-\d+$/.test(text) && /^[\x20-\x7E]*$/.test(text))).map(([name, id]) => get(`/rooms/${name}/events?since=earliest`, { 'last-event-id': id })).map(expecting('400 INVALID_CURSOR')),
   fc.constantFrom(['1-2', '1-3'], ['', '1-2']).map((ids) => get('/rooms/a/events', { 'last-event-id': ids })).map(expecting('400 INVALID_CURSOR')),
   fc.constantFrom('since=1-2&since=1-3', 'since=1-2&since=').map((query) => get(`/rooms/a/events?${query}`)).map(expecting('400 INVALID_REQUEST')),
