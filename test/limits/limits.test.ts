@@ -166,7 +166,7 @@ test('the length of a replay', async (t) => {
     const { id } = await app.rooms.publish(room, 'end')
     await client.frame({ type: 'message', id })
     client.websocket.terminate()
-    const { recovered, replayed } = client.of('subscribed')[0] ?? {}
+    const { recovered, replayed } = await client.frame({ type: 'subscribed' })
     return [recovered, replayed, ...client.frames.slice(2).map(({ type, reason, data }) => type === 'gap' ? reason : data)]
   }
   for (let n = 1; n <= 4; n++) await app.rooms.publish(room, n)
