@@ -23,7 +23,7 @@ class CountingBroker extends MemoryBroker {
 const history = { size: 1_000, maxAge: 300_000, bytes: 4 * 1024 * 1024, ...options.history }
 const app = Fastify()
 await app.register(fanOut, { ...options, broker: new CountingBroker({ history, idempotencyTtl: 300_000 }) })
-await app.listen({ host: '127.0.0.1', port: 0 })
+const url = await app.listen({ host: '127.0.0.1', port: 0 })
 
 async function publish (room: string, count: number, bytes: number): Promise<void> {
   for (let n = 0; n < count; n++) {
@@ -53,4 +53,4 @@ process.on('message', ({ id, command }: { id: number, command: Command }) => {
   void obey(command).then((answer) => process.send?.({ id, answer }))
 })
 process.on('disconnect', () => process.exit())
-process.send?.({ url: `http://127.0.0.1:${app.addresses()[0]?.port}` })
+process.send?.({ url })
