@@ -14,25 +14,19 @@ const run = promisify(execFile)
 // so many schedules, of so many actions at most.
 const RUNS = 6_000
 const LENGTH = 60
-const DEADLINE = 60_000
+// Each comes to its end long before, however busy the machine is.
+const DEADLINE = 100_000
 
 interface Found { failed: boolean, runs: number, actions: number, wrong: string }
 
 async function hunt (folder: string): Promise<Found> {
-  try {
-    const { stdout } = await run(process.execPath, ['--import', 'tsx', join(folder, 'test/simulation/hunt.ts'), String(RUNS), String(LENGTH)], {
-      cwd: root,
-      timeout: DEADLINE,
-      killSignal: 'SIGKILL',
-      env: { PATH: process.env.PATH }
-    })
-    return JSON.parse(stdout)
-  } catch (error) {
-    const { killed, message } = error as Error & { killed?: boolean }
-    // It went round in circles without ever giving way: that is found as well.
-    if (killed === true) return { failed: true, runs: 0, actions: 0, wrong: `no end within ${DEADLINE} ms` }
-    throw new Error(message)
-  }
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', join(folder, 'test/simulation/hunt.ts'), String(RUNS), String(LENGTH)], {
+    cwd: root,
+    timeout: DEADLINE,
+    killSignal: 'SIGKILL',
+    env: { PATH: process.env.PATH }
+  })
+  return JSON.parse(stdout)
 }
 
 test('the simulation finds what is wrong', { jobs: 2, timeout: 0 }, async (t) => {
