@@ -11,6 +11,7 @@ import { errors } from './errors.js'
 import { readOptions } from './options.js'
 import { Presence } from './presence.js'
 import { addRoutes } from './routes/index.js'
+import { isRoomName } from './room-name.js'
 import { Rooms } from './rooms/rooms.js'
 import { systemScheduler } from './scheduler.js'
 import { Connections } from './transports/transport.js'
@@ -31,7 +32,8 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     linger: settings.linger,
     timeout: settings.brokerOptions.publishTimeout,
     limits: { tail: TAIL, inbox: INBOX, page: settings.history.size, replay: settings.limits.replay },
-    snapshot: snapshot && (async (room) => JSON.stringify(await snapshot(room)))
+    // The servers' own rooms are no affair of the app's; and one whose snapshot fails is ended.
+    snapshot: snapshot && (async (room) => isRoomName(room) ? JSON.stringify(await snapshot(room)) : undefined)
   })
   const connections = new Connections(settings.limits)
   const control = new Control(rooms, connections, app.log)

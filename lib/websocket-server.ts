@@ -1,4 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Settings } from './options.js'
 import websocket from '@fastify/websocket'
 import { errors } from './errors.js'
@@ -10,6 +13,7 @@ import { errors } from './errors.js'
 export async function useWebSocketServer (app: FastifyInstance, settings: Settings): Promise<void> {
   if (app.hasDecorator('websocketServer')) checkLimits(app, settings)
   else await app.register(websocket, { options: serverOptions(settings), preClose: closeOthers })
+  app.server.on('upgrade', endIfAnswered)
   // A sibling scope may yet register another: only when all plugins are loaded is it known.
   app.addHook('onReady', async () => {
     const servers = app.server.listeners('upgrade').filter(({ name }) => name === 'onUpgrade').length
@@ -22,6 +26,16 @@ export async function useWebSocketServer (app: FastifyInstance, settings: Settin
     app.websocketServer.close()
     done()
   }
+}
+
+/**
+ * What the router answers by itself (a URL that does not decode, a name that is too long) passes no hook, and so
+ * @fastify/websocket, which was asked before, does not let go of its socket: it would be left open for ever, and
+ * app.close() wait for it.
+ */
+function endIfAnswered (_request: IncomingMessage, socket: Duplex): void {
+  const { _httpMessage: response } = socket as Socket & { _httpMessage?: ServerResponse }
+  if (response?.writableEnded === true) (socket as Socket).destroySoon()
 }
 
 function serverOptions ({ limits, close, compression }: Settings): object {

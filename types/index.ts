@@ -33,7 +33,7 @@ export interface Identity {
 
 /** What is to be allowed or denied. */
 export interface AuthorizeContext {
-  /** `subscribe` also covers reading the history; `presence` the list of members, joins and leaves. */
+  /** `subscribe` also covers reading the history; `presence` the list of members, joins and leaves. `control` is reserved: nothing asks for it yet. */
   action: 'subscribe' | 'publish' | 'presence' | 'control'
   room?: string
   /** From `authenticate`. */
@@ -126,7 +126,7 @@ export interface FanOutOptions {
   /** How long a room without local subscribers is kept, so that a reload does not leave and join it. Default: 5,000 ms. */
   linger?: number
   close?: {
-    /** Over how long `app.close()` sends the clients away. Default: 0, all at once. */
+    /** Over how long `app.close()` sends the clients away. Above 0 it needs Fastify's `return503OnClosing: false`, see docs/closing.md. Default: 0, all at once. */
     drain?: number
     /** How long it then waits for them, and for publishes in flight. Default: 5,000 ms. */
     timeout?: number

@@ -45,8 +45,8 @@ export async function createBroker (settings: Settings): Promise<Broker> {
   const create = schemes[url?.protocol ?? '']
   // The URL itself is not repeated: it may carry a password.
   if (url === undefined || create === undefined) {
-    const given = url === undefined ? 'it is not a URL' : `"${url.protocol}" is not among them`
-    throw new errors.InvalidOption(`options.broker must be one of ${Object.keys(schemes).join(', ')}: ${given}`)
+    const given = url === undefined ? 'this is none' : `not with ${url.protocol}`
+    throw new errors.InvalidOption(`options.broker takes a URL that begins with ${Object.keys(schemes).join(' or ')}; ${given}`)
   }
   return await create(url, settings)
 }

@@ -119,8 +119,8 @@ export class MemoryBroker implements Broker {
     let hole: Hole | undefined
     if (request.since !== undefined) {
       const judged = this.#judge(entry, request.since)
-      if (typeof judged === 'number') from = judged
-      else hole = judged
+      if (typeof judged !== 'number') hole = judged
+      from = typeof judged === 'number' ? judged : judged.id.offset
     } else if (request.last !== undefined) {
       from = Math.max(oldest, entry.top - request.last)
     }

@@ -149,7 +149,7 @@ export class Room {
 
   /** Reads what is missing from the window, until the live stream connects. Waits for the broker as long as it must. */
   repair (): Promise<void> {
-    this.#repairing ??= this.#repair().finally(() => { this.#repairing = undefined })
+    this.#repairing ??= this.#repair()
     return this.#repairing
   }
 
@@ -172,7 +172,9 @@ export class Room {
       if (!notAfter(window.position, this.#position)) this.#moveTo(window.position)
       if (this.#connect(waiting)) break
     }
+    // In one step: whoever finds it whole can have it repaired again.
     this.#whole = true
+    this.#repairing = undefined
   }
 
   async #readOn (): Promise<Window | undefined> {

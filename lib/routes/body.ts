@@ -4,6 +4,8 @@ import type { IncomingMessage } from 'node:http'
 import { errors } from '../errors.js'
 import { parseJson } from '../json.js'
 
+const MEDIA_TYPE = /^\s*application\/json\s*(;|$)/i
+
 /**
  * Bodies of our routes: only JSON, kept as the text it is beside its value. Fastify's own parser would refuse
  * `__proto__` inside a message, which is merely handed on here, and give back no text.
@@ -12,6 +14,10 @@ export function addBodyParser (scope: FastifyInstance, limit: number): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) => parseJson(await readAll(request, payload, limit)))
   scope.addContentTypeParser('*', async () => { throw new errors.MediaType() })
+  // Fastify answers what is no media type at all by itself, with a code of its own.
+  scope.addHook('preParsing', async ({ method, headers }) => {
+    if (method === 'POST' && headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) throw new errors.MediaType()
+  })
 }
 
 /** The body of a request, or FAN_OUT_ERR_INVALID_JSON where it had none. */

@@ -25,6 +25,8 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
     scope.setValidatorCompiler(compileValidator)
     scope.setSchemaErrorFormatter(schemaError)
     scope.setSerializerCompiler(() => serialize)
+    // One of the app's would come before that, and may wrap what is sent.
+    scope.setReplySerializer(serialize)
     upgradeRoute(scope, services)
     publishRoute(scope, services)
     batchRoute(scope, services)

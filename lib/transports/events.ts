@@ -138,6 +138,7 @@ export class EventStream implements Connection, Sink {
   }
 
   ended (error: FanOutError): void {
+    this.#ending = error
     this.#end(event('unsubscribed', '', JSON.stringify({ room: this.#room, code: error.code, reason: error.message })).replace('id: \n', ''))
   }
 
@@ -168,7 +169,7 @@ export class EventStream implements Connection, Sink {
   }
 
   #leave (): void {
-    this.#aborted.abort()
+    this.#aborted.abort(new errors.Cancelled())
     this.#joined?.leave()
     this.#leavePresence?.()
     this.#leavePresence = undefined

@@ -20,6 +20,7 @@ export class PacedWriter {
   readonly #queue: number
   /** Of what is unsent, what was replayed: it was paced, and is no sign of a client that is too slow. */
   #replayUnsent = 0
+  #advanced = false
   readonly #waiting = new Set<Resumable>()
   readonly #wake = (): void => this.#wakeWaiting()
 
@@ -31,6 +32,13 @@ export class PacedWriter {
   /** Whether the client has left more of the live stream unread than it may. */
   get tooSlow (): boolean {
     return this.#stream.writableLength - this.#replayUnsent > this.#queue
+  }
+
+  /** Whether some of a replay was taken since this was last asked: more than the system holds for a peer is taken only as that peer reads. */
+  hasAdvanced (): boolean {
+    const advanced = this.#advanced
+    this.#advanced = false
+    return advanced
   }
 
   /** Whether a replay may be written now. Where not, `replay.resume()` is called once it is worth asking again. */
@@ -45,6 +53,7 @@ export class PacedWriter {
     this.#replayUnsent += buffer.length
     this.#stream.write(buffer, () => {
       this.#replayUnsent -= buffer.length
+      this.#advanced = true
       this.#wakeWaiting()
     })
     return this.ready(replay)

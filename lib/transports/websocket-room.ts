@@ -24,6 +24,8 @@ export class WebSocketRoom implements Sink {
   #underWay = 0
   /** The subscribes under way, in the order of their frames. */
   readonly #pending = new Set<AbortController>()
+  /** How many unsubscribes are under way: it may wait for a publish before it. */
+  #leaving = 0
   #joined: Joined | undefined
   #subscriber: Subscriber | undefined
   #subscribing: Frame<'subscribe'> | undefined
@@ -37,7 +39,7 @@ export class WebSocketRoom implements Sink {
 
   /** Whether it counts against the rooms that a connection may have. */
   get wanted (): boolean {
-    return this.#joined !== undefined || this.#pending.size > 0
+    return this.#pending.size > 0 || (this.#joined !== undefined && this.#leaving === 0)
   }
 
   subscribe (frame: Frame<'subscribe'>): void {
@@ -84,7 +86,9 @@ export class WebSocketRoom implements Sink {
 
   unsubscribe (frame: Frame<'unsubscribe'>): void {
     this.#cancel()
+    this.#leaving++
     this.#enqueue(frame.ref, async () => {
+      this.#leaving--
       this.#leave()
       this.#connection.send({ type: 'unsubscribed', room: this.name, code: 'FAN_OUT_UNSUBSCRIBED', reason: 'asked for', ref: frame.ref })
     })
@@ -115,7 +119,7 @@ export class WebSocketRoom implements Sink {
 
   /** The server ends the subscription, or the subscribe under way. */
   ended (error: FanOutError): void {
-    if (!this.wanted) return
+    if (this.#joined === undefined && this.#pending.size === 0) return
     this.close()
     // After the answers to what it has cancelled.
     this.#enqueue(undefined, async () => {

@@ -176,6 +176,8 @@ export class WebSocketConnection implements Connection {
     } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
       this.close(new errors.Unauthorized('the token has expired'))
     } else {
+      // A slow reader comes to the ping only when it has read what was sent before.
+      if (this.#writer.hasAdvanced()) this.#heartbeat.beat(now)
       const health = this.#heartbeat.check(now)
       if (health === 'dead') this.destroy()
       else if (health === 'ping') this.#websocket.ping()

@@ -30,6 +30,8 @@ export class Client {
   ready = true
   /** It takes a batch, and the next one after so many ms. */
   pace = 0
+  /** How often it asked for a replay. */
+  replays = 0
 
   constructor (name: string, room: string, clock: Clock, newRecord: () => Record, say: (what: string) => void) {
     this.name = name
@@ -53,6 +55,7 @@ export class Client {
     const { cursor } = this
     const resumes = from === 'again' && cursor !== undefined
     const request: From = from !== 'again' ? from : resumes ? { since: cursor } : {}
+    if (Object.keys(request).length > 0) this.replays++
     const record = resumes && this.record !== undefined ? this.record : this.#newRecord()
     this.record = record
     const since = typeof request.since === 'object' ? request.since : undefined
@@ -122,6 +125,7 @@ export class Subscription implements Sink {
   #dropped = false
   #full = false
   #everFull = false
+  #writes = 0
 
   constructor (client: Client, record: Record, asked: Asked, server: Server, say: (what: string) => void, wrong: (what: string) => void) {
     this.#client = client
@@ -190,6 +194,7 @@ export class Subscription implements Sink {
   }
 
   #mayWrite (): void {
+    if (++this.#writes > 1_000) throw new Error('this client is written to without an end')
     if (this.answer === undefined) this.#wrong('written to before subscribed')
     if (this.#dropped && this.#joined !== undefined) this.#wrong('written to after it left')
     if (this.#full) this.#wrong('written to while it was full')

@@ -14,6 +14,8 @@ export interface Setting {
   page: number
   replay: number | undefined
   snapshots: boolean
+  /** What is kept of the troubles: none of them; those that are told by a doubt, or shown by the next message; or all. */
+  troubles: 'none' | 'told' | 'shown' | 'all'
   chance: number
 }
 
@@ -23,7 +25,7 @@ export interface Setting {
  */
 export type Action = { wait: number } & (
   | { do: 'publish', server: number, room: number, count: number }
-  | { do: 'subscribe', client: number, server: number, from: 'none' | 'earliest' | 'last' | 'again' | 'earlier' | 'forged', n: number, abort: number | undefined }
+  | { do: 'subscribe', client: number, server: number, from: 'none' | 'earliest' | 'last' | 'again' | 'earlier' | 'ahead' | 'forged', n: number, abort: number | undefined }
   | { do: 'herd', server: number }
   | { do: 'drop' | 'stall' | 'block' | 'take', client: number }
   | { do: 'pace', client: number, ms: number }
@@ -49,8 +51,8 @@ const room = some(1)
 const client = some(4)
 
 const anyAction = fc.oneof(
-  action(32, { do: fc.constant('publish'), server, room, count: fc.integer({ min: 1, max: 4 }) }),
-  action(24, { do: fc.constant('subscribe'), client, server, from: fc.constantFrom('again', 'none', 'earliest', 'last', 'earlier', 'forged'), n: some(6), abort: fc.option(some(4), { freq: 8, nil: undefined }) }),
+  action(32, { do: fc.constant('publish'), server, room, count: fc.integer({ min: 1, max: 3 }) }),
+  action(24, { do: fc.constant('subscribe'), client, server, from: fc.constantFrom('again', 'again', 'again', 'again', 'none', 'earliest', 'last', 'earlier', 'ahead', 'forged'), n: some(6), abort: fc.option(some(4), { freq: 8, nil: undefined }) }),
   action(4, { do: fc.constant('herd'), server }),
   action(8, { do: fc.constantFrom('drop', 'stall', 'block', 'take'), client }),
   action(4, { do: fc.constant('pace'), client, ms: some(8) }),
@@ -61,7 +63,7 @@ const anyAction = fc.oneof(
   action(4, { do: fc.constant('lag'), server, ms: some(40) }),
   action(4, { do: fc.constant('forget'), room, keep: some(3) }),
   action(2, { do: fc.constant('reset'), room, doubt: fc.boolean() }),
-  action(4, { do: fc.constant('fork'), room, lost: some(5), flagged: fc.boolean(), doubt: fc.boolean() }),
+  action(4, { do: fc.constant('fork'), room, lost: fc.oneof(some(1), some(5)), flagged: fc.boolean(), doubt: fc.boolean() }),
   action(1, { do: fc.constant('restart'), server })
 ) as fc.Arbitrary<Action>
 
@@ -74,21 +76,37 @@ export function schedules (length: number): fc.Arbitrary<Schedule> {
       servers: fc.integer({ min: 1, max: 3 }),
       rooms: fc.integer({ min: 1, max: 2 }),
       clients: fc.integer({ min: 1, max: 5 }),
-      window: fc.integer({ min: 1, max: 8 }),
+      window: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 5, max: 20 })),
       tail: fc.integer({ min: 1, max: 6 }),
       inbox: fc.integer({ min: 1, max: 4 }),
       page: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: some(7) }),
       replay: fc.option(fc.integer({ min: 1, max: 3 }), { freq: 5, nil: undefined }),
       snapshots: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+      troubles: fc.oneof({ weight: 5, arbitrary: fc.constant('all') }, { weight: 2, arbitrary: fc.constantFrom('told', 'shown') }, { weight: 1, arbitrary: fc.constant('none') }),
       chance: fc.noShrink(fc.nat())
     }),
     actions: fc.array(anyAction, { minLength: 1, maxLength: length, size: 'max' })
   }) as fc.Arbitrary<Schedule>
 }
 
+const harmless = new Set<Action['do']>(['publish', 'subscribe', 'herd', 'drop', 'stall', 'block', 'take', 'pace', 'nothing', 'repeat'])
+const told = new Set<Action['do']>([...harmless, 'cut', 'reset', 'fork', 'forget'])
+const shown = new Set<Action['do']>([...harmless, 'skip', 'forget'])
+
+/** What the setting keeps of the actions. */
+export function kept ({ setting: { troubles }, actions }: Schedule): Action[] {
+  if (troubles === 'all') return actions
+  const allowed = { none: harmless, told, shown }[troubles]
+  // What is refused is asked for again soon.
+  const refused = (action: Action): boolean => action.do === 'fault' && (action.kind === 'refused' || action.kind === 'unanswered')
+  return actions
+    .filter((action) => allowed.has(action.do) || (troubles !== 'none' && refused(action)))
+    .map((action) => 'doubt' in action ? { ...action, doubt: true } : action)
+}
+
 /** A schedule to read: a line for each action. */
-export function print ({ setting, actions }: Schedule): string {
-  return [fields(setting), ...actions.map(({ do: what, wait, ...rest }) => `${what} ${fields(rest)}${wait > 0 ? `, then ${wait} ms` : ''}`)].join('\n')
+export function print (schedule: Schedule): string {
+  return [fields(schedule.setting), ...kept(schedule).map(({ do: what, wait, ...rest }) => `${what} ${fields(rest)}${wait > 0 ? `, then ${wait} ms` : ''}`)].join('\n')
 }
 
 function fields (object: object): string {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import process from 'node:process'
 import { print, schedules } from './schedule.js'
-import { simulate } from './world.js'
+import { simulate } from './simulate.js'
 
 // `SIMULATION_SEED=<seed>` or `<seed>/<path>`, as a failure prints it, runs the same again.
 const { SIMULATION_RUNS = '8000', SIMULATION_SEED } = process.env

@@ -108,3 +108,18 @@ test('only the live stream counts as unread', async (t) => {
   stream.take()
   t.equal(replay.left, 0)
 })
+
+test('what is taken of a replay is a sign of life, what is written is none', async (t) => {
+  const stream = new FakeStream()
+  const writer = new PacedWriter(stream, 100 * KiB)
+  const replay = new Replay(writer, 1)
+  await turn()
+  t.equal(replay.left, 0)
+  t.notOk(writer.hasAdvanced())
+  stream.take()
+  t.ok(writer.hasAdvanced())
+  t.notOk(writer.hasAdvanced(), 'since it was last asked')
+  writer.writeNow(PIECE)
+  stream.take()
+  t.notOk(writer.hasAdvanced(), 'the system takes a live message whether anybody is there or not')
+})

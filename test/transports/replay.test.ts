@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Socket } from 'node:net'
+import { once } from 'node:events'
 import { test } from 'tap'
 import { connect, newRoom, openStream, startApp, until } from '../helpers.js'
 import { openRaw } from '../hostile/raw.js'
@@ -118,4 +119,26 @@ test('an event stream that reads slowly gets its replay whole', async (t) => {
   const stream = await openStream(t, `${url}/rooms/${room}/events?since=earliest`)
   await until(() => stream.events.length === 401, 'all events', 20_000)
   t.same(stream.events.slice(1).map(({ data }) => JSON.parse(data).n), [...Array(400).keys()])
+})
+
+test('a client that takes its replay slowly is alive, although it has yet to come to the ping', async (t) => {
+  const { app, url } = await startApp(t, { heartbeat: { interval: 1_000, timeout: 1_500 }, limits })
+  const rooms = Array.from({ length: 10 }, newRoom)
+  for (const room of rooms) await fill(app, room, 40, 32 * KiB)
+  const client = await openRaw(t, url)
+  for (const room of rooms) client.send({ type: 'subscribe', room, since: 'earliest' })
+  client.socket.pause()
+  // Of some 3 MiB that the system holds before the ping, a third at a time is made room for.
+  const started = performance.now()
+  const due = (): number => (performance.now() - started) * 1.2 * KiB
+  while (performance.now() - started < 6_000 && app.rooms.stats().connections.websocket === 1) {
+    client.socket.resume()
+    while (client.socket.bytesRead < due()) await once(client.socket, 'data')
+    client.socket.pause()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    for (const { opcode, payload } of client.frames.splice(0)) if (opcode === 9) client.send(payload.toString(), { opcode: 10 })
+  }
+  t.equal(app.rooms.stats().connections.websocket, 1)
+  // One that stops reading is not.
+  await until(() => app.rooms.stats().connections.websocket === 0, 'the end of a dead one')
 })

@@ -1,0 +1,8 @@
+import { MemoryBroker } from '../../lib/brokers/memory.js'
+import { brokerContract } from './contract.js'
+
+brokerContract({
+  name: 'memory',
+  alone: true,
+  create: (_, { size, idempotencyTtl }) => new MemoryBroker({ history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 }, idempotencyTtl })
+})
