@@ -35,7 +35,7 @@ export class RedisServer {
   }
 
   /** `args` as on the command line. Without them it keeps nothing on disk. */
-  static async start (t: Test, args: string[] = [], started = true): Promise<RedisServer> {
+  static async start (t: Pick<Test, 'teardown'>, args: string[] = [], started = true): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'fan-out-redis-')), args)
     t.teardown(async () => {
       await server.kill()

@@ -58,10 +58,11 @@ export class Room {
   readonly catchUp: CatchUp
   /** Messages up to `position`, contiguous: a resume from within costs the broker nothing. */
   readonly tail: Run
-  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was found empty. */
+  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was quiet and compared, when it was found empty. */
   joining = 0
   dirty = false
   heard = 0
+  compared = 0
   emptySince = 0
 
   readonly #live = new Set<Subscriber>()

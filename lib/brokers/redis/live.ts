@@ -4,7 +4,7 @@ import { errors, retryAfter } from '../../errors.js'
 import { Connection } from './connection.js'
 
 export interface LiveEvents {
-  message (channel: string, payload: string): void
+  message (room: string, payload: string): void
   /** The link was broken, and is whole again: all channels are subscribed to. */
   mended (): void
 }
@@ -23,7 +23,8 @@ export class Live {
   readonly #client: RedisClient
   readonly #scheduler: Scheduler
   readonly #events: LiveEvents
-  readonly #wanted = new Set<string>()
+  /** The channels that are subscribed to, or are to be, and the rooms they are of. */
+  readonly #wanted = new Map<string, string>()
   /** Calls for one channel are obeyed one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>()
   #whole = false
@@ -37,7 +38,8 @@ export class Live {
     this.#scheduler = scheduler
     this.#events = events
     client.on('message', (channel: string, payload: string) => {
-      if (this.#wanted.has(channel)) events.message(channel, payload)
+      const room = this.#wanted.get(channel)
+      if (room !== undefined) events.message(room, payload)
     })
     client.on('ready', () => { void this.#mend() })
     client.on('close', () => { this.#whole = false })
@@ -57,10 +59,10 @@ export class Live {
     this.#connection.close()
   }
 
-  /** Resolves once every message of the channel comes; rejects after `deadline`. */
-  subscribe (channel: string, deadline: number): Promise<void> {
+  /** Resolves once every message of the room comes, on this channel; rejects after `deadline`. */
+  subscribe (room: string, channel: string, deadline: number): Promise<void> {
     return this.#inTurn(channel, async () => {
-      this.#wanted.add(channel)
+      this.#wanted.set(channel, room)
       try {
         for (;;) {
           await this.untilWhole(deadline)
@@ -99,7 +101,7 @@ export class Live {
     const mending = ++this.#mending
     while (mending === this.#mending && this.#connection.ready && !this.#closed) {
       try {
-        const channels = [...this.#wanted]
+        const channels = [...this.#wanted.keys()]
         for (let i = 0; i < channels.length; i += TOGETHER) await this.#connection.answer(this.#client.subscribe(...channels.slice(i, i + TOGETHER)), TIMEOUT)
         if (mending !== this.#mending || !this.#connection.ready) return
         this.#whole = true

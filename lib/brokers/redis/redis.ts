@@ -51,8 +51,6 @@ export class RedisBroker implements Broker {
   readonly #keys: Keys
   readonly #publisher: Publisher
   readonly #witnesses = new Witnesses()
-  /** By channel. */
-  readonly #rooms = new Map<string, string>()
   #commands: Connection | undefined
   #live: Live | undefined
   #events: BrokerEvents | undefined
@@ -72,7 +70,7 @@ export class RedisBroker implements Broker {
     const { client, own } = this.#options
     this.#commands ??= new Connection(client, own, this.#scheduler)
     this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
-      message: (channel, payload) => this.#receive(channel, payload),
+      message: (room, payload) => this.#receive(room, payload),
       mended: () => this.#doubt()
     })
     this.#commands.open()
@@ -86,8 +84,7 @@ export class RedisBroker implements Broker {
   async subscribe (room: string): Promise<Cursor> {
     const channel = this.#keys.channel(room)
     const deadline = this.#deadline()
-    this.#rooms.set(channel, room)
-    await this.#open(this.#live).subscribe(channel, deadline)
+    await this.#open(this.#live).subscribe(room, channel, deadline)
     this.#witnesses.join(room)
     return await this.#position(room, deadline)
   }
@@ -95,9 +92,7 @@ export class RedisBroker implements Broker {
   async unsubscribe (room: string): Promise<void> {
     const channel = this.#keys.channel(room)
     await this.#live?.unsubscribe(channel)
-    if (this.#live?.wants(channel) === true) return
-    this.#rooms.delete(channel)
-    this.#witnesses.leave(room)
+    if (this.#live?.wants(channel) !== true) this.#witnesses.leave(room)
   }
 
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
@@ -194,9 +189,7 @@ export class RedisBroker implements Broker {
     }
   }
 
-  #receive (channel: string, payload: string): void {
-    const room = this.#rooms.get(channel)
-    if (room === undefined) return
+  #receive (room: string, payload: string): void {
     if (!payload.startsWith('m ')) return this.#events?.doubt([room])
     const [idEnd, previousEnd] = [payload.indexOf(' ', 2), payload.indexOf(' ', payload.indexOf(' ', 2) + 1)]
     const id = parseCursor(payload.slice(2, idEnd))
