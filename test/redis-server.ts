@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Test } from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -72,6 +72,19 @@ export class RedisServer {
     if (killed === undefined || killed.exitCode !== null || killed.signalCode !== null) return
     killed.kill('SIGKILL')
     await once(killed, 'exit')
+  }
+
+  async #appendOnly (): Promise<string> {
+    const folder = join(this.#folder, 'appendonlydir')
+    return join(folder, (await readdir(folder)).filter((name) => name.endsWith('.incr.aof')).sort().at(-1) as string)
+  }
+
+  async appendOnlyLength (): Promise<number> {
+    return (await stat(await this.#appendOnly())).size
+  }
+
+  async truncateAppendOnly (length: number): Promise<void> {
+    await truncate(await this.#appendOnly(), length)
   }
 
   /** Stops answering, with its connections open; and goes on. */

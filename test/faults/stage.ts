@@ -18,11 +18,11 @@ export class Stage {
   #published = 0
   #under = 0
 
-  static async start (t: Test, port: number, { servers = 2, clients = 24, options = {} as FanOutOptions } = {}): Promise<Stage> {
+  static async start (t: Test, port: number, { servers = 2, clients = 24, options = {} as FanOutOptions, user = '' } = {}): Promise<Stage> {
     const stage = new Stage()
     for (let i = 0; i < servers; i++) {
       const proxy = await Proxy.start(t, port)
-      const { app, url } = await startApp(t, { broker: proxy.url, ...options })
+      const { app, url } = await startApp(t, { broker: user === '' ? proxy.url : proxy.url.replace('//', `//${user}@`), ...options })
       stage.servers.push({ app, url, proxy })
     }
     for (let i = 0; i < clients; i++) await stage.join(t, stage.servers[i % servers]!)
@@ -42,10 +42,10 @@ export class Stage {
   }
 
   /** Publishes on one server after the other, all at once. */
-  async publish (count = 1, server?: StageServer): Promise<Outcome[]> {
+  async publish (count = 1, server?: StageServer, filling = ''): Promise<Outcome[]> {
     return await Promise.all(Array.from({ length: count }, async () => {
-      const text = String(this.#published++)
-      const { app } = server ?? this.servers[Number(text) % this.servers.length]!
+      const text = String(this.#published++) + filling
+      const { app } = server ?? this.servers[this.#published % this.servers.length]!
       const at = performance.now()
       const outcome: Outcome = { text, id: undefined, error: undefined, at, took: 0 }
       this.outcomes.push(outcome)

@@ -85,7 +85,7 @@ local function position ()
 end
 
 -- Others have seen what this caller has not.
-local function announce () if changed then redis.call(ARGV[5], ARGV[6], 'l') end end
+local function announce () if changed then redis.pcall(ARGV[5], ARGV[6], 'l') end end
 
 -- For scripts that only ask: writes what they found out. The meta lives on.
 local function keep ()

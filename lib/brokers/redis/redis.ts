@@ -21,6 +21,8 @@ import { Witnesses } from './witness.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
+const RIGHTS = "redis.call('INFO', 'replication') redis.call('PUBLISH', ARGV[1], '')"
+
 const DAY = 24 * 60 * 60 * 1000
 // How many rooms are compared at once after a change of the Redis.
 const TOGETHER = 100
@@ -76,8 +78,8 @@ export class RedisBroker implements Broker {
     this.#commands.open()
     this.#live.open()
     const deadline = this.#deadline()
-    // The scripts need it: better found out now.
-    await this.#commands.run((client) => client.eval("return redis.call('INFO', 'replication')", 0), deadline)
+    // What the scripts need the right to: better found out now.
+    await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel('')), deadline)
     await this.#live.untilWhole(deadline)
   }
 
