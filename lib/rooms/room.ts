@@ -6,6 +6,7 @@ import { notAfter, sameCursor } from '../cursor.js'
 import { errors } from '../errors.js'
 import { Batch } from '../message.js'
 import type { Subscriber } from './subscriber.js'
+import type { TailLimits } from './run.js'
 import { CatchUp } from './catch-up.js'
 import { Run, toEntry } from './run.js'
 
@@ -22,8 +23,8 @@ export interface RoomHost {
   readonly scheduler: Scheduler
   readonly log: Log
   readonly limits: {
-    /** Of a room's tail, in bytes. */
-    tail: number
+    /** Of a room's tail. */
+    tail: TailLimits
     /** Messages that one read of the window asks for. */
     page: number
     /** The most messages that are replayed to one subscriber, where there is such a limit. */
@@ -56,8 +57,6 @@ export class Room {
   readonly host: RoomHost
   readonly subscribers = new Set<Subscriber>()
   readonly catchUp: CatchUp
-  /** Messages up to `position`, contiguous: a resume from within costs the broker nothing. */
-  readonly tail: Run
   /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was found empty. */
   joining = 0
   dirty = false
@@ -65,6 +64,7 @@ export class Room {
   emptySince = 0
 
   readonly #live = new Set<Subscriber>()
+  readonly #tail: Run
   #position: Cursor = { epoch: 0, offset: 0 }
   /** Accepted in this turn, and not yet given to the live subscribers. */
   #fresh: Entry[] = []
@@ -79,8 +79,18 @@ export class Room {
   constructor (name: string, host: RoomHost) {
     this.name = name
     this.host = host
-    this.tail = new Run(this.#position)
+    this.#tail = new Run(this.#position)
     this.catchUp = new CatchUp(this)
+  }
+
+  /**
+   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
+   * does not, so that what a client is told does not depend on who else is here.
+   */
+  get tail (): Run {
+    const { scheduler, limits } = this.host
+    this.#tail.expire(scheduler.now() - limits.tail.maxAge)
+    return this.#tail
   }
 
   /** The id of the last message accepted, or of the gap passed since. */
@@ -212,7 +222,7 @@ export class Room {
   #accept (stored: StoredMessage | Hole): void {
     const entry = toEntry(this.name, stored)
     if (entry.type === 'message') {
-      this.tail.push(entry, this.host.limits.tail)
+      this.#tail.push(entry, this.host.scheduler.now(), this.host.limits.tail)
       this.#position = entry.id
       this.#fresh.push(entry)
     } else {
@@ -229,7 +239,7 @@ export class Room {
   /** Stands at `position`, with no message between it and what follows. */
   #moveTo (position: Cursor): void {
     this.#position = position
-    this.tail.reset(position)
+    this.#tail.reset(position)
   }
 
   /** Gives what came in this turn to the live subscribers: one batch, joined once. `gap` is its last entry, where each is owed a snapshot after it. */

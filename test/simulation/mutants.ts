@@ -23,13 +23,13 @@ export const mutants: Mutant[] = [
   {
     what: 'the base of the tail is one too far after an eviction',
     file: 'run.ts',
-    find: 'this.base = (this.entries[drop - 1] as Entry).id',
-    replace: 'this.base = (this.entries[drop] as Entry).id'
+    find: 'this.base = (this.entries[count - 1] as Entry).id',
+    replace: 'this.base = (this.entries[count] as Entry).id'
   },
   {
     what: 'the tail is kept over a gap',
     file: 'room.ts',
-    find: '    this.#position = position\n    this.tail.reset(position)',
+    find: '    this.#position = position\n    this.#tail.reset(position)',
     replace: '    this.#position = position'
   },
   {
