@@ -7,6 +7,7 @@ import { errors } from '../errors.js'
 import { Batch } from '../message.js'
 import type { Subscriber } from './subscriber.js'
 import type { TailLimits } from './run.js'
+import { Backlog } from './backlog.js'
 import { CatchUp } from './catch-up.js'
 import { Run, toEntry } from './run.js'
 
@@ -56,7 +57,14 @@ export class Room {
   readonly name: string
   readonly host: RoomHost
   readonly subscribers = new Set<Subscriber>()
+  /**
+   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
+   * does not, so that what a client is told does not depend on who else is here; see `expireTail`.
+   */
+  readonly tail: Run
   readonly catchUp: CatchUp
+  /** What was last read from the broker for those who are behind the tail. */
+  readonly backlog: Backlog
   /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was found empty. */
   joining = 0
   dirty = false
@@ -64,7 +72,6 @@ export class Room {
   emptySince = 0
 
   readonly #live = new Set<Subscriber>()
-  readonly #tail: Run
   #position: Cursor = { epoch: 0, offset: 0 }
   /** Accepted in this turn, and not yet given to the live subscribers. */
   #fresh: Entry[] = []
@@ -79,18 +86,9 @@ export class Room {
   constructor (name: string, host: RoomHost) {
     this.name = name
     this.host = host
-    this.#tail = new Run(this.#position)
+    this.tail = new Run(this.#position)
     this.catchUp = new CatchUp(this)
-  }
-
-  /**
-   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
-   * does not, so that what a client is told does not depend on who else is here.
-   */
-  get tail (): Run {
-    const { scheduler, limits } = this.host
-    this.#tail.expire(scheduler.now() - limits.tail.maxAge)
-    return this.#tail
+    this.backlog = new Backlog(this)
   }
 
   /** The id of the last message accepted, or of the gap passed since. */
@@ -222,24 +220,29 @@ export class Room {
   #accept (stored: StoredMessage | Hole): void {
     const entry = toEntry(this.name, stored)
     if (entry.type === 'message') {
-      this.#tail.push(entry, this.host.scheduler.now(), this.host.limits.tail)
+      this.tail.push(entry, this.host.scheduler.now(), this.host.limits.tail)
       this.#position = entry.id
       this.#fresh.push(entry)
     } else {
       this.host.counts.gaps++
       this.#fresh.push(entry)
       this.#moveTo(entry.id)
-      this.catchUp.forget()
+      this.backlog.forget()
       // With a snapshot to follow, each subscriber goes on by itself from here.
       if (this.host.snapshot !== undefined) this.flush(entry)
     }
     this.host.dirty(this)
   }
 
+  /** Forgets what is too old for the window. To be called before something is looked up in the tail, and not between a look-up and the use of what it found. */
+  expireTail (): void {
+    this.tail.expire(this.host.scheduler.now() - this.host.limits.tail.maxAge)
+  }
+
   /** Stands at `position`, with no message between it and what follows. */
   #moveTo (position: Cursor): void {
     this.#position = position
-    this.#tail.reset(position)
+    this.tail.reset(position)
   }
 
   /** Gives what came in this turn to the live subscribers: one batch, joined once. `gap` is its last entry, where each is owed a snapshot after it. */

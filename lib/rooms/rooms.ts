@@ -244,7 +244,8 @@ export class Rooms implements RoomHost {
     // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
     for (const room of this.#rooms.values()) {
       if (now - room.heard >= COMPARE) this.#doubted.add(room)
-      room.catchUp.sweep(this.#linger)
+      room.backlog.sweep(this.#linger)
+      room.expireTail()
     }
     void this.#compare()
   }

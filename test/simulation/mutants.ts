@@ -29,7 +29,7 @@ export const mutants: Mutant[] = [
   {
     what: 'the tail is kept over a gap',
     file: 'room.ts',
-    find: '    this.#position = position\n    this.#tail.reset(position)',
+    find: '    this.#position = position\n    this.tail.reset(position)',
     replace: '    this.#position = position'
   },
   {
