@@ -104,7 +104,9 @@ const validate = ajv.compile<Settings>(optionsSchema)
 
 /** The options, checked, with defaults. Throws FAN_OUT_ERR_INVALID_OPTION, naming the option. */
 export function readOptions (options: FanOutOptions): Settings {
-  const settings = copy(options)
+  // A broker may be a plain object with a state of its own.
+  const { broker, ...others } = options
+  const settings = { ...copy(others) as object, ...(broker !== undefined && { broker }) }
   if (!validate(settings)) {
     const [problem] = validate.errors ?? []
     const path = ['options', ...(problem?.instancePath ?? '').split('/').slice(1)].join('.')
@@ -129,6 +131,9 @@ function schemaAt (path: string): { properties?: object } | undefined {
 /** Defaults are written into it, so the user's own object is left as it is; instances are handed on. */
 function copy (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copy)
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
+  if (typeof value !== 'object' || value === null) return value
+  // A module's namespace, for one, has no prototype.
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
   return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined).map(([key, item]) => [key, copy(item)]))
 }

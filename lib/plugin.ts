@@ -24,14 +24,14 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   await useWebSocketServer(app, settings)
 
   const broker = await createBroker(settings)
-  const { snapshot } = settings
+  const { history, snapshot } = settings
   const rooms = new Rooms({
     broker,
     log: app.log,
     scheduler: systemScheduler,
     linger: settings.linger,
     timeout: settings.brokerOptions.publishTimeout,
-    limits: { tail: TAIL, inbox: INBOX, page: settings.history.size, replay: settings.limits.replay },
+    limits: { tail: { bytes: Math.min(TAIL, history.bytes), messages: history.size, maxAge: history.maxAge }, inbox: INBOX, page: history.size, replay: settings.limits.replay },
     // The servers' own rooms are no affair of the app's; and one whose snapshot fails is ended.
     snapshot: snapshot && (async (room) => isRoomName(room) ? JSON.stringify(await snapshot(room)) : undefined)
   })

@@ -1,12 +1,12 @@
-import type { ReadRequest, Window } from '../brokers/broker.js'
+import type { ReadRequest } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
 import type { Entry } from '../message.js'
 import type { Room } from './room.js'
+import type { Run } from './run.js'
 import type { Sink } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
 import { errors, retryAfter } from '../errors.js'
 import { Batch, Gap } from '../message.js'
-import { Run, toEntry } from './run.js'
 import { Subscriber } from './subscriber.js'
 
 /** Where a subscriber wants to begin: after a cursor, at the oldest message retained, with the last so many, or (none of these) with what comes next. */
@@ -33,17 +33,7 @@ const PIECE = 64 * 1024
  */
 export class CatchUp {
   readonly #room: Room
-  /** What was last read from the broker, shared by all who read on in it. */
-  #backlog: Run | undefined
-  /** The top of the room when it was read, where it was read to its end. */
-  #top: Cursor | undefined
-  /** Who waits for the next read. */
-  #wanted: Cursor[] = []
-  #reading: Promise<void> = Promise.resolve()
-  #nextReading: Promise<void> | undefined
-  #backlogUsed = 0
   #snapshotOf: { position: Cursor, text: Promise<string | undefined> } | undefined
-  readonly #shared = new Map<string, Promise<Window>>()
 
   constructor (room: Room) {
     this.#room = room
@@ -82,16 +72,6 @@ export class CatchUp {
         owesSnapshot = written === 'gap' && this.#room.host.snapshot !== undefined
       }
     }
-  }
-
-  /** Forgets what was read from the broker, where nobody has used it for `linger` ms. */
-  sweep (linger: number): void {
-    if (this.#room.host.scheduler.now() - this.#backlogUsed > linger) this.forget()
-  }
-
-  /** Forgets what was read from the broker: history was rewritten. */
-  forget (): void {
-    this.#backlog = undefined
   }
 
   /** Always false: nothing is owed any more. */
@@ -133,8 +113,9 @@ export class CatchUp {
     const [run, index] = found
     if (index === run.entries.length) {
       // The end of the backlog. Where its last entry is not the top, an epoch has begun since without a loss.
-      if (this.#top === undefined || notAfter(this.#top, subscriber.position)) return 'nothing'
-      subscriber.position = this.#top
+      const { top } = this.#room.backlog
+      if (top === undefined || notAfter(top, subscriber.position)) return 'nothing'
+      subscriber.position = top
       return 'something'
     }
     const entries: Entry[] = []
@@ -153,19 +134,10 @@ export class CatchUp {
 
   /** The tail or the backlog, whichever holds the position, and the index of the entry after it. `fresh`: the backlog was asked for since the position was given. */
   #find (position: Cursor, fresh: boolean): [Run, number] | undefined {
-    const inTail = this.#room.tail.indexAfter(position)
-    if (inTail >= 0) return [this.#room.tail, inTail]
-    const backlog = this.#backlog
-    if (backlog === undefined) return undefined
-    this.#backlogUsed = this.#room.host.scheduler.now()
-    const first = backlog.entries[0]
-    // Whoever stands between where the backlog was read from and where its messages begin falls into the same hole.
-    const expired = first?.type === 'gap' && first.reason === 'expired' && notAfter(backlog.base, position) && notAfter(position, first.id)
-    const index = expired && !sameCursor(position, first.id) ? 0 : backlog.indexAfter(position)
-    // It was above the top when it was read from, and need not be any more: only the broker can tell.
-    const above = first?.type === 'gap' && first.reason === 'forked' && first.id.epoch === backlog.base.epoch
-    if (above && index === 0 && !fresh) return undefined
-    return index < 0 ? undefined : [backlog, index]
+    this.#room.expireTail()
+    const { tail } = this.#room
+    const inTail = tail.indexAfter(position)
+    return inTail >= 0 ? [tail, inTail] : this.#room.backlog.find(position, fresh)
   }
 
   /** Where what follows `position` is held up to the present. A backlog that the tail has moved away from promises nothing: between the two, messages may be lost by now. */
@@ -178,7 +150,7 @@ export class CatchUp {
   /** Reads on from `position`. Where that fails, it answers false, once it is worth trying again. */
   async #readOn (position: Cursor): Promise<boolean> {
     try {
-      await this.#read(position)
+      await this.#room.backlog.read(position)
       return true
     } catch (error) {
       this.#room.host.log.error({ err: error, room: this.#room.name }, 'fan-out: the window of a room could not be read, trying again')
@@ -187,66 +159,21 @@ export class CatchUp {
     }
   }
 
-  /**
-   * Fills the backlog from `position`, or from before it, or for whoever asked first: one read for all who ask while
-   * another is under way. None is answered by a read that was begun before it asked: that may be older than its cursor.
-   */
-  #read (position: Cursor): Promise<void> {
-    this.#wanted.push(position)
-    this.#nextReading ??= this.#reading.then(() => this.#beginReading(), () => this.#beginReading())
-    return this.#nextReading
-  }
-
-  #beginReading (): Promise<void> {
-    this.#nextReading = undefined
-    this.#reading = this.#readLowest()
-    return this.#reading
-  }
-
-  async #readLowest (): Promise<void> {
-    // Cursors of other epochs wait for a turn of their own, lest one who forges low ones be served for ever.
-    const [first] = this.#wanted as [Cursor]
-    const since = this.#wanted.reduce((lowest, cursor) => cursor.epoch === first.epoch && cursor.offset < lowest.offset ? cursor : lowest)
-    this.#wanted = []
-    const { name, host } = this.#room
-    const window = await host.inTime(host.broker.read(name, { since, limit: host.limits.page }))
-    this.#keep(since, window)
-    // Nothing follows, yet it is not in the tail: it is this room that is behind.
-    if (window.entries.length === 0 && sameCursor(window.position, since)) await host.inTime(this.#room.repair())
-  }
-
-  #keep (base: Cursor, window: Window): void {
-    this.#backlog = new Run(base, window.entries.map((stored) => toEntry(this.#room.name, stored)))
-    this.#top = window.more ? undefined : window.position
-  }
-
-  /** Reads from the broker, once for all who ask the same at the same time. */
-  #readShared (request: ReadRequest): Promise<Window> {
-    const { name, host } = this.#room
-    const key = String(request.last)
-    let window = this.#shared.get(key)
-    if (window === undefined) {
-      window = host.inTime(host.broker.read(name, request)).finally(() => this.#shared.delete(key))
-      this.#shared.set(key, window)
-    }
-    return window
-  }
-
   async #start (from: From): Promise<Start> {
     const { limits } = this.#room.host
     if (from.since === 'earliest') return await this.#startReading({ limit: limits.page })
     if (from.since !== undefined) return await this.#resume(from.since)
     if (from.last !== undefined) {
       const last = Math.min(from.last, limits.replay ?? limits.page)
+      this.#room.expireTail()
       const { tail } = this.#room
       return last <= tail.entries.length ? { id: before(tail.base, tail.entries, last), replayed: last } : await this.#startReading({ last, limit: last })
     }
     return { id: this.#room.position, replayed: 0 }
   }
 
-  async #startReading (request: ReadRequest): Promise<Start> {
-    const window = await this.#readShared(request)
-    this.#keep(window.start, window)
+  async #startReading (request: Pick<ReadRequest, 'last' | 'limit'>): Promise<Start> {
+    const window = await this.#room.backlog.readFromEnd(request)
     const replayed = countMessages(window.entries)
     const limit = this.#room.host.limits.replay
     if (limit !== undefined && request.last === undefined && (replayed > limit || window.more)) return await this.#startReading({ last: limit, limit })
@@ -256,7 +183,7 @@ export class CatchUp {
   async #resume (since: Cursor): Promise<Start> {
     let found = this.#findAll(since)
     while (found === undefined) {
-      await this.#read(since)
+      await this.#room.backlog.read(since)
       found = this.#find(since, true)
     }
     const limit = this.#room.host.limits.replay

@@ -6,6 +6,8 @@ import { notAfter, sameCursor } from '../cursor.js'
 import { errors } from '../errors.js'
 import { Batch } from '../message.js'
 import type { Subscriber } from './subscriber.js'
+import type { TailLimits } from './run.js'
+import { Backlog } from './backlog.js'
 import { CatchUp } from './catch-up.js'
 import { Run, toEntry } from './run.js'
 
@@ -22,8 +24,8 @@ export interface RoomHost {
   readonly scheduler: Scheduler
   readonly log: Log
   readonly limits: {
-    /** Of a room's tail, in bytes. */
-    tail: number
+    /** Of a room's tail. */
+    tail: TailLimits
     /** Messages that one read of the window asks for. */
     page: number
     /** The most messages that are replayed to one subscriber, where there is such a limit. */
@@ -55,10 +57,15 @@ export class Room {
   readonly name: string
   readonly host: RoomHost
   readonly subscribers = new Set<Subscriber>()
-  readonly catchUp: CatchUp
-  /** Messages up to `position`, contiguous: a resume from within costs the broker nothing. */
+  /**
+   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
+   * does not, so that what a client is told does not depend on who else is here; see `expireTail`.
+   */
   readonly tail: Run
-  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was quiet and compared, when it was found empty. */
+  readonly catchUp: CatchUp
+  /** What was last read from the broker for those who are behind the tail. */
+  readonly backlog: Backlog
+  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was last compared, when it was found empty. */
   joining = 0
   dirty = false
   heard = 0
@@ -82,6 +89,7 @@ export class Room {
     this.host = host
     this.tail = new Run(this.#position)
     this.catchUp = new CatchUp(this)
+    this.backlog = new Backlog(this)
   }
 
   /** The id of the last message accepted, or of the gap passed since. */
@@ -143,6 +151,7 @@ export class Room {
    * live stream may have moved on since.
    */
   compare (asked: Cursor, top: Cursor): void {
+    this.compared = this.host.scheduler.now()
     if (!this.#whole || sameCursor(top, this.#position) || sameCursor(top, asked)) return
     if (notAfter(asked, top) && notAfter(top, this.#position)) return
     void this.repair()
@@ -213,18 +222,23 @@ export class Room {
   #accept (stored: StoredMessage | Hole): void {
     const entry = toEntry(this.name, stored)
     if (entry.type === 'message') {
-      this.tail.push(entry, this.host.limits.tail)
+      this.tail.push(entry, this.host.scheduler.now(), this.host.limits.tail)
       this.#position = entry.id
       this.#fresh.push(entry)
     } else {
       this.host.counts.gaps++
       this.#fresh.push(entry)
       this.#moveTo(entry.id)
-      this.catchUp.forget()
+      this.backlog.forget()
       // With a snapshot to follow, each subscriber goes on by itself from here.
       if (this.host.snapshot !== undefined) this.flush(entry)
     }
     this.host.dirty(this)
+  }
+
+  /** Forgets what is too old for the window. To be called before something is looked up in the tail, and not between a look-up and the use of what it found. */
+  expireTail (): void {
+    this.tail.expire(this.host.scheduler.now() - this.host.limits.tail.maxAge)
   }
 
   /** Stands at `position`, with no message between it and what follows. */

@@ -245,11 +245,9 @@ export class Rooms implements RoomHost {
     }
     // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
     for (const room of this.#rooms.values()) {
-      if (now - Math.max(room.heard, room.compared) >= COMPARE) {
-        room.compared = now
-        this.#doubted.add(room)
-      }
-      room.catchUp.sweep(this.#linger)
+      if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)
+      room.backlog.sweep(this.#linger)
+      room.expireTail()
     }
     void this.#compare()
   }

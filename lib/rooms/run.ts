@@ -4,15 +4,25 @@ import type { Entry } from '../message.js'
 import { sameCursor } from '../cursor.js'
 import { Gap, Message } from '../message.js'
 
+/** What a tail may hold: what the window holds, and no more bytes than a cache should. */
+export interface TailLimits {
+  bytes: number
+  messages: number
+  /** In ms. */
+  maxAge: number
+}
+
 /**
  * A stretch of a room's history without a hole that is not told in it: the entries that follow the position `base`, in
- * order. A room keeps two: its **tail**, which grows with the live stream and is bounded by bytes, and a **backlog**,
+ * order. A room keeps two: its **tail**, which grows with the live stream, and a **backlog**,
  * what was last read from the broker.
  */
 export class Run {
   base: Cursor
   readonly entries: Entry[]
   #bytes = 0
+  /** When each came, where it was pushed. */
+  readonly #times: number[] = []
 
   constructor (base: Cursor, entries: Entry[] = []) {
     this.base = base
@@ -42,24 +52,41 @@ export class Run {
     return this.entries.at(-1)?.id ?? this.base
   }
 
-  /** Adds a message, and forgets the oldest past `limit` bytes; at least the newest stays. */
-  push (message: Message, limit: number): void {
+  /** Adds a message that came at `now`, and forgets the oldest past the limits; at least the newest stays. */
+  push (message: Message, now: number, limits: TailLimits): void {
     this.entries.push(message)
+    this.#times.push(now)
     this.#bytes += message.size
-    if (this.#bytes <= limit) return
-    // Down to three quarters at once, so that the array is not shifted at every message.
-    let drop = 0
-    while (this.#bytes > limit * 0.75 && drop < this.entries.length - 1) this.#bytes -= (this.entries[drop++] as Message).size
-    if (drop > 0) {
-      this.base = (this.entries[drop - 1] as Entry).id
-      this.entries.splice(0, drop)
+    const last = this.entries.length - 1
+    let drop = Math.min(last, Math.max(0, this.entries.length - limits.messages))
+    let bytes = this.#bytes
+    for (let i = 0; i < drop; i++) bytes -= (this.entries[i] as Message).size
+    // Where there is too much, down to three quarters at once.
+    if (bytes > limits.bytes) {
+      for (; bytes > limits.bytes * 0.75 && drop < last; drop++) bytes -= (this.entries[drop] as Message).size
     }
+    this.#drop(drop)
+  }
+
+  /** Forgets what came before `oldest`. */
+  expire (oldest: number): void {
+    let drop = 0
+    while (drop < this.#times.length && (this.#times[drop] as number) < oldest) drop++
+    this.#drop(drop)
+  }
+
+  #drop (count: number): void {
+    if (count === 0) return
+    this.base = (this.entries[count - 1] as Entry).id
+    for (const entry of this.entries.splice(0, count)) this.#bytes -= (entry as Message).size
+    this.#times.splice(0, count)
   }
 
   /** Starts anew at `base`. */
   reset (base: Cursor): void {
     this.base = base
     this.entries.length = 0
+    this.#times.length = 0
     this.#bytes = 0
   }
 }

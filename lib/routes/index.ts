@@ -27,6 +27,10 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
     scope.setSerializerCompiler(() => serialize)
     // One of the app's would come before that, and may wrap what is sent.
     scope.setReplySerializer(serialize)
+    // Else a connection that is kept alive would keep the server from closing until its client lets go of it.
+    scope.addHook('onSend', async (request, reply) => {
+      if (services.connections.draining && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+    })
     upgradeRoute(scope, services)
     publishRoute(scope, services)
     batchRoute(scope, services)

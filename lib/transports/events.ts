@@ -50,6 +50,10 @@ export function comeBack (reply: FastifyReply): void {
   reply.raw.end(retry())
 }
 
+function isGone ({ raw }: FastifyReply): boolean {
+  return raw.destroyed || (raw as { stream?: { destroyed: boolean } }).stream?.destroyed === true // HTTP/2
+}
+
 /** One client's event stream, of one room. */
 export class EventStream implements Connection, Sink {
   readonly kind = 'events'
@@ -81,7 +85,7 @@ export class EventStream implements Connection, Sink {
     reply.raw.on('close', () => this.#closed())
     reply.raw.on('error', () => {})
     // It may have gone while the app was asked who it is, and then nothing more is heard of it.
-    if (reply.raw.destroyed) this.#closed()
+    if (isGone(reply)) this.#closed()
   }
 
   get user (): string | undefined {

@@ -37,7 +37,8 @@ class InProcessSink implements Sink {
   }
 
   write (batch: Batch): boolean {
-    this.#events.push(...batch.entries.map(toEvent))
+    // One by one: so many arguments as there may be entries do not fit a call.
+    for (const entry of batch.entries) this.#events.push(toEvent(entry))
     return this.#handle()
   }
 
@@ -72,14 +73,20 @@ class InProcessSink implements Sink {
 
   /** `waited`: the subscriber was told to wait. */
   async #handleAll (waited: boolean): Promise<void> {
-    for (let event = this.#events.shift(); event !== undefined && !this.#closed; event = this.#events.shift()) {
-      try {
-        const promise = this.#handler(event)
-        if (typeof (promise as Promise<unknown> | undefined)?.then !== 'function') continue
-        waited = true
-        await promise
-      } catch (error) {
-        this.#log.error({ err: error, room: this.#room }, 'fan-out: the handler of a subscription failed')
+    while (this.#events.length > 0) {
+      // All at once: to take the first of a long array is to move the rest.
+      const events = this.#events
+      this.#events = []
+      for (const event of events) {
+        if (this.#closed) return
+        try {
+          const promise = this.#handler(event)
+          if (typeof (promise as Promise<unknown> | undefined)?.then !== 'function') continue
+          waited = true
+          await promise
+        } catch (error) {
+          this.#log.error({ err: error, room: this.#room }, 'fan-out: the handler of a subscription failed')
+        }
       }
     }
     this.#handling = false

@@ -45,6 +45,8 @@ export class WebSocketConnection implements Connection {
   #caller: Caller | undefined
   #underWay = 0
   readonly #heartbeat: Heartbeat
+  /** Since when it is about to be closed, and since when it is. */
+  #leaving: number | undefined
   #closing: number | undefined
 
   /**
@@ -143,7 +145,8 @@ export class WebSocketConnection implements Connection {
   /** Counts what is under way, so that a client cannot heap up more than a little. */
   underWay (change: 1 | -1): void {
     this.#underWay += change
-    this.#flow()
+    if (this.#underWay === 0 && this.#leaving !== undefined) this.close(new errors.Closing())
+    else this.#flow()
   }
 
   forget (room: WebSocketRoom): void {
@@ -156,6 +159,15 @@ export class WebSocketConnection implements Connection {
 
   close (error: FanOutError): void {
     if (this.#closing !== undefined) return
+    if (error instanceof errors.Closing && this.#underWay > 0) {
+      // What is under way is answered before, a publish above all: else its client could not know whether it was accepted.
+      this.#leaving ??= performance.now()
+    } else {
+      this.#closeNow(error)
+    }
+  }
+
+  #closeNow (error: FanOutError): void {
     this.#closing = performance.now()
     for (const room of this.#rooms.values()) room.close()
     // A close frame has room for 123 bytes of reason.
@@ -164,6 +176,7 @@ export class WebSocketConnection implements Connection {
   }
 
   destroy (): void {
+    if (this.#leaving !== undefined && this.#closing === undefined) this.#closeNow(new errors.Closing())
     this.#websocket.terminate()
   }
 
@@ -171,6 +184,8 @@ export class WebSocketConnection implements Connection {
     const { limits } = this.services.settings
     if (this.#closing !== undefined) {
       if (now - this.#closing > CLOSING) this.destroy()
+    } else if (this.#leaving !== undefined) {
+      if (now - this.#leaving > CLOSING) this.#closeNow(new errors.Closing())
     } else if (this.#caller === undefined) {
       if (now - this.#since > limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
     } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
@@ -233,7 +248,7 @@ export class WebSocketConnection implements Connection {
   }
 
   #obey (frame: ClientFrame): void {
-    if (this.#closing !== undefined) return
+    if (this.#closing !== undefined || this.#leaving !== undefined) return
     if (this.#caller === undefined && frame.type !== 'auth') return this.close(new errors.Unauthorized('send an auth frame first'))
     try {
       if (frame.type === 'ping') return this.send({ type: 'pong', ref: frame.ref })

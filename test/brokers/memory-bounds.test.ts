@@ -100,6 +100,17 @@ test('a cursor of a room in which nothing was published resumes a day later, whe
   t.pass('it does')
 })
 
+test('who was subscribed for days to a room in which nothing was published can leave, and resume a day later', async (t) => {
+  const { broker, clock, publish } = await start(t)
+  const since = await broker.subscribe(room)
+  await clock.advance(10 * DAY)
+  await broker.unsubscribe(room)
+  await clock.advance(DAY)
+  t.same((await broker.read(room, { since, limit: 10 })).entries, [])
+  await publish()
+  t.same(texts(await broker.read(room, { since, limit: 10 })), ['1'])
+})
+
 test('no cursor of a history that was forgotten resumes in silence', async (t) => {
   // Whatever a client holds, from before the first message or after the last: once the messages are forgotten it is
   // told a gap, never nothing. Each client begins at another hour, since the base epochs change with the days.

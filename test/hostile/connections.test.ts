@@ -1,4 +1,8 @@
+import type { FastifyInstance } from 'fastify'
+import { connect as connectHttp2, constants } from 'node:http2'
+import Fastify from 'fastify'
 import { test } from 'tap'
+import fanOut from '../../index.js'
 import { connect, newRoom, startApp, until, withKey } from '../helpers.js'
 import { Bystander, holdings } from './bystander.js'
 import { clientFrame, dial, handshake, openRaw } from './raw.js'
@@ -64,6 +68,24 @@ test('a reset while the app is asked leaves nothing behind', async (t) => {
   }
   await settled(t)
   t.same(rejections, [])
+})
+
+test('a stream of HTTP/2 that is reset while the app is asked', async (t) => {
+  const door = new Door()
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  await app.register(fanOut as never, { authenticate: async () => { await door.ask(); return null } })
+  const session = connectHttp2(await app.listen({ host: '127.0.0.1', port: 0 }))
+  t.teardown(() => session.destroy())
+  const stream = session.request({ ':path': '/rooms/a/events' })
+  stream.on('error', () => {})
+  await until(() => door.asked.length === 1)
+  stream.close(constants.NGHTTP2_CANCEL)
+  await new Promise((resolve) => session.ping(resolve)) // by its answer, the server has seen the reset
+  door.open()
+  await new Promise(setImmediate)
+  const { rooms } = app as unknown as FastifyInstance
+  await until(() => rooms.stats().connections.events === 0 && rooms.stats().subscriptions === 0)
 })
 
 test('frames in the packet of the handshake', async (t) => {

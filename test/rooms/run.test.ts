@@ -32,14 +32,25 @@ test('the tail forgets the oldest past its bytes, keeps the newest, and knows wh
   const run = new Run({ epoch: 1, offset: 0 })
   const limit = 10 * message(1, 1).size
   for (let offset = 1; offset <= 100; offset++) {
-    run.push(message(1, offset), limit)
+    run.push(message(1, offset), offset, { bytes: limit, messages: 1_000, maxAge: 1_000 })
     t.ok(run.entries.length <= 10 && run.entries.length >= 1)
     t.same(run.end, { epoch: 1, offset })
     t.same(run.base, { epoch: 1, offset: offset - run.entries.length })
   }
-  run.push(message(1, 101, 'x'.repeat(limit)), limit)
+  run.push(message(1, 101, 'x'.repeat(limit)), 101, { bytes: limit, messages: 1_000, maxAge: 1_000 })
   t.equal(run.entries.length, 1, 'however large it is')
   t.same(run.base, { epoch: 1, offset: 100 })
   run.reset({ epoch: 2, offset: 101 })
   t.same([run.base, run.end, run.entries.length], [{ epoch: 2, offset: 101 }, { epoch: 2, offset: 101 }, 0])
+})
+
+test('the tail holds no more messages than it may, nor older ones', async (t) => {
+  const run = new Run({ epoch: 1, offset: 0 })
+  for (let offset = 1; offset <= 20; offset++) run.push(message(1, offset), offset, { bytes: 1e6, messages: 10, maxAge: 5 })
+  t.equal(run.entries.length, 10)
+  t.same(run.base, { epoch: 1, offset: 10 })
+  run.expire(15)
+  t.same([run.base, run.entries.length], [{ epoch: 1, offset: 14 }, 6])
+  run.expire(100)
+  t.same([run.base, run.end, run.entries.length], [{ epoch: 1, offset: 20 }, { epoch: 1, offset: 20 }, 0])
 })

@@ -23,8 +23,8 @@ export const mutants: Mutant[] = [
   {
     what: 'the base of the tail is one too far after an eviction',
     file: 'run.ts',
-    find: 'this.base = (this.entries[drop - 1] as Entry).id',
-    replace: 'this.base = (this.entries[drop] as Entry).id'
+    find: 'this.base = (this.entries[count - 1] as Entry).id',
+    replace: 'this.base = (this.entries[count] as Entry).id'
   },
   {
     what: 'the tail is kept over a gap',
@@ -53,7 +53,7 @@ export const mutants: Mutant[] = [
   {
     what: 'quiet rooms are not compared',
     file: 'rooms.ts',
-    find: 'if (now - room.heard >= COMPARE) this.#doubted.add(room)',
+    find: 'if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)',
     replace: ''
   },
   {

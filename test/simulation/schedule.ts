@@ -89,9 +89,10 @@ export function schedules (length: number): fc.Arbitrary<Schedule> {
   }) as fc.Arbitrary<Schedule>
 }
 
-const harmless = new Set<Action['do']>(['publish', 'subscribe', 'herd', 'drop', 'stall', 'block', 'take', 'pace', 'nothing', 'repeat'])
-const told = new Set<Action['do']>([...harmless, 'cut', 'reset', 'fork', 'forget'])
-const shown = new Set<Action['do']>([...harmless, 'skip', 'forget'])
+const harmless = new Set<Action['do']>(['publish', 'subscribe', 'herd', 'drop', 'nothing', 'repeat'])
+const slow = ['stall', 'block', 'take', 'pace'] as const
+const told = new Set<Action['do']>([...harmless, ...slow, 'cut', 'reset', 'fork', 'forget'])
+const shown = new Set<Action['do']>([...harmless, ...slow, 'skip', 'forget'])
 
 /** What the setting keeps of the actions. */
 export function kept ({ setting: { troubles }, actions }: Schedule): Action[] {
