@@ -35,7 +35,10 @@ const methods = ['start', 'subscribe', 'unsubscribe', 'publish', 'read', 'positi
 export async function createBroker (settings: Settings): Promise<Broker> {
   const { broker } = settings
   if (typeof broker !== 'string') {
-    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) return await redisBroker(broker, false, settings)
+    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) {
+      if (broker.isCluster === true) throw new errors.InvalidOption('options.broker: a Redis Cluster is not supported yet; give the client of a single Redis, or of Sentinels')
+      return await redisBroker(broker, false, settings)
+    }
     const given = broker as Broker
     const missing = methods.find((method) => typeof (given as Partial<Broker> | null)?.[method] !== 'function')
     if (missing === undefined) return given

@@ -4,6 +4,8 @@ import { errors, retryAfter } from '../../errors.js'
 /** What is used of an ioredis client, of version 5 or 6. */
 export interface RedisClient {
   readonly status: string
+  readonly options?: { db?: number | undefined, keyPrefix?: string | undefined }
+  readonly isCluster?: boolean
   ping (): Promise<unknown>
   connect (): Promise<unknown>
   disconnect (reconnect?: boolean): void

@@ -63,7 +63,8 @@ export class RedisBroker implements Broker {
   constructor (options: RedisBrokerOptions) {
     this.#options = options
     this.#scheduler = options.scheduler ?? systemScheduler
-    this.#keys = new Keys(options.keyPrefix)
+    const { db, keyPrefix } = options.client.options ?? {}
+    this.#keys = new Keys(options.keyPrefix, db, keyPrefix)
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), options.timeout, this.#scheduler, (room, batch) => this.#send(room, batch))
   }
 
@@ -73,7 +74,7 @@ export class RedisBroker implements Broker {
     this.#commands ??= new Connection(client, own, this.#scheduler)
     this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
       message: (room, payload) => this.#receive(room, payload),
-      mended: () => this.#doubt()
+      mended: () => this.#events?.doubt()
     })
     this.#commands.open()
     this.#live.open()
@@ -124,10 +125,14 @@ export class RedisBroker implements Broker {
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
     const deadline = this.#deadline()
-    return await Promise.all(rooms.map(async ({ room, seen }) => {
+    const results = await Promise.allSettled(rooms.map(async ({ room, seen }) => {
       this.#witnesses.of(room).observe(seen)
       return await this.#position(room, deadline)
     }))
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined && results.every(({ status }) => status === 'rejected')) throw failed.reason
+    // One room whose keys are in disorder must not keep the others from being compared; it is asked about again soon.
+    return results.map((result, i) => result.status === 'fulfilled' ? result.value : rooms[i]!.seen)
   }
 
   async close (): Promise<void> {
