@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Redis } from 'ioredis'
 // @ts-expect-error: plain JavaScript, run before there is anything to compile
 import { find } from './services.mjs'
@@ -45,6 +45,14 @@ export class RedisServer {
     return server
   }
 
+  /** A Sentinel, by its configuration, which it rewrites. */
+  static async startSentinel (t: Pick<Test, 'teardown'>, configuration: string): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), dirname(configuration), [configuration, '--sentinel'])
+    t.teardown(async () => await server.kill())
+    await server.start()
+    return server
+  }
+
   get url (): string {
     return `redis://127.0.0.1:${this.port}`
   }
@@ -58,8 +66,12 @@ export class RedisServer {
   async start (...more: string[]): Promise<void> {
     const program = find('redis')
     if (program === undefined) throw new Error('no redis-server')
-    this.#process = spawn(program, ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0', ...this.#args, ...more], { stdio: 'ignore' })
+    const common = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder]
+    const sentinel = this.#args.includes('--sentinel')
+    const args = sentinel ? [...this.#args, ...common] : [...common, '--save', '', '--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0', ...this.#args, ...more]
+    this.#process = spawn(program, args, { stdio: 'ignore' })
     await this.admin.ping()
+    if (sentinel) return
     while (!/loading:0/.test(await this.admin.info('persistence'))) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
