@@ -166,7 +166,7 @@ export class WebSocketConnection implements Connection {
       if (now - this.#leaving > LEAVING) this.#closeNow(new errors.Closing())
     } else if (this.#caller === undefined) {
       if (now - this.#since > this.services.settings.limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
-    } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
+    } else if (this.#expired) {
       this.close(new errors.Unauthorized('the token has expired'))
     } else {
       this.#link.tick(now)
@@ -212,9 +212,16 @@ export class WebSocketConnection implements Connection {
     }
   }
 
+  get #expired (): boolean {
+    const identity = this.#caller?.identity ?? null
+    return identity !== null && hasExpired(identity)
+  }
+
   #obey (frame: ClientFrame): void {
     if (!this.#link.open || this.#leaving !== undefined) return
     if (this.#caller === undefined && frame.type !== 'auth') return this.close(new errors.Unauthorized('send an auth frame first'))
+    // `tick` comes only once a second.
+    if (frame.type !== 'auth' && this.#expired) return this.close(new errors.Unauthorized('the token has expired'))
     try {
       if (frame.type === 'ping') return this.send({ type: 'pong', ref: frame.ref })
       if (frame.type === 'auth') {
