@@ -4,7 +4,8 @@ interface Stream {
   write (buffer: Buffer, written?: () => void): boolean
 }
 
-interface Resumable {
+/** A replay, as far as the writer knows it. */
+export interface Resumable {
   resume (): void
 }
 

@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify'
-import type { Duplex } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import type { Member } from '../../types/index.js'
 import type { Caller } from '../access.js'
@@ -10,16 +9,12 @@ import type { ClientFrame } from './frames.js'
 import type { Connection } from './transport.js'
 import { hasExpired } from '../access.js'
 import { asFanOutError, errors } from '../errors.js'
-import { closeCodeOf } from './close-codes.js'
-import { Heartbeat } from './heartbeat.js'
-import { ProtocolViolation, compressedFrames, frames, readFrame, textFrame } from './frames.js'
-import { PacedWriter } from './paced-writer.js'
-import { rawSocket } from './raw-socket.js'
-import { TokenBucket } from './token-bucket.js'
+import { ProtocolViolation, readFrame, textFrame } from './frames.js'
+import { WebSocketLink } from './websocket-link.js'
 import { WebSocketRoom } from './websocket-room.js'
 
-// How long a socket that was told to close may take, in ms.
-const CLOSING = 2_000
+// How long a close waits for what is under way, in ms.
+const LEAVING = 2_000
 // Frames under way at which no more are read from the socket.
 const UNDER_WAY = 64
 
@@ -29,14 +24,10 @@ export class WebSocketConnection implements Connection {
   readonly id: string
   readonly address: string | undefined
   readonly services: Services
-  readonly format: Format
 
-  readonly #websocket: WebSocket
-  readonly #socket: Duplex
-  readonly #writer: PacedWriter
+  readonly #link: WebSocketLink
   readonly #request: FastifyRequest
   readonly #rooms = new Map<string, WebSocketRoom>()
-  readonly #bucket: TokenBucket
   readonly #since = performance.now()
   /** The frames that the URL stands for, until it is known who it is; and those that came while it was being found out. */
   #first: string[]
@@ -44,10 +35,8 @@ export class WebSocketConnection implements Connection {
   #identifying = false
   #caller: Caller | undefined
   #underWay = 0
-  readonly #heartbeat: Heartbeat
-  /** Since when it is about to be closed, and since when it is. */
+  /** Since when it waits for what is under way, to be closed then. */
   #leaving: number | undefined
-  #closing: number | undefined
 
   /**
    * Takes a WebSocket over. Listeners are set before it returns, since the first frame can stand in the handshake's own
@@ -61,19 +50,17 @@ export class WebSocketConnection implements Connection {
     this.services = services
     this.id = services.newConnectionId()
     this.address = request.raw.socket === undefined ? undefined : request.ip
-    this.#websocket = websocket
-    this.#socket = rawSocket(websocket)
-    this.#writer = new PacedWriter(this.#socket, services.settings.limits.queue)
+    this.#link = new WebSocketLink(websocket, request, services.settings)
     this.#request = request
     this.#first = first
-    this.#heartbeat = new Heartbeat(services.settings.heartbeat)
-    this.#bucket = new TokenBucket(services.settings.limits.framesPerSecond)
-    this.format = services.settings.compression && compresses(websocket, request) ? compressedFrames : frames
     websocket.on('message', (data, isBinary) => this.#receive(data, isBinary))
     websocket.on('ping', () => { this.#countFrame() })
     websocket.on('pong', () => { this.#countFrame() })
     websocket.on('close', () => this.#closed())
-    websocket.on('error', (error) => this.#failed(error))
+    websocket.on('error', (error) => {
+      request.log.debug({ err: error }, 'fan-out: websocket error')
+      this.#link.failed()
+    })
   }
 
   #opened (): void {
@@ -104,35 +91,31 @@ export class WebSocketConnection implements Connection {
     return { connection: this.id, ...(user !== undefined && { user }), ...(info !== undefined && { info }) }
   }
 
+  /** How messages are encoded for it. */
+  get format (): Format {
+    return this.#link.format
+  }
+
   send (frame: object): void {
     this.#writeNow(textFrame(JSON.stringify(frame)))
   }
 
   /** Writes what a room has for it, see `Sink.write`. */
   write (buffer: Buffer, live: boolean, room: WebSocketRoom): boolean {
-    if (!live) return !this.#open || this.#writer.write(buffer, room)
+    if (!live) return this.#link.write(buffer, room)
     this.#writeNow(buffer)
     return true
   }
 
   /** See `Sink.ready`. */
   ready (room: WebSocketRoom): boolean {
-    return !this.#open || this.#writer.ready(room)
+    return this.#link.ready(room)
   }
 
-  /** Writes what does not wait: live messages, and answers. */
   #writeNow (buffer: Buffer): void {
-    if (!this.#open) return
-    if (this.#writer.tooSlow) {
-      this.services.connections.slow++
-      this.close(new errors.TooSlow())
-    } else {
-      this.#writer.writeNow(buffer)
-    }
-  }
-
-  get #open (): boolean {
-    return this.#closing === undefined && this.#websocket.readyState === this.#websocket.OPEN
+    if (this.#link.writeNow(buffer)) return
+    this.services.connections.slow++
+    this.close(new errors.TooSlow())
   }
 
   /** Answers a frame that failed; the connection lives on. */
@@ -158,7 +141,7 @@ export class WebSocketConnection implements Connection {
   }
 
   close (error: FanOutError): void {
-    if (this.#closing !== undefined) return
+    if (!this.#link.open) return
     if (error instanceof errors.Closing && this.#underWay > 0) {
       // What is under way is answered before, a publish above all: else its client could not know whether it was accepted.
       this.#leaving ??= performance.now()
@@ -168,47 +151,31 @@ export class WebSocketConnection implements Connection {
   }
 
   #closeNow (error: FanOutError): void {
-    this.#closing = performance.now()
     for (const room of this.#rooms.values()) room.close()
-    // A close frame has room for 123 bytes of reason.
-    this.#websocket.close(closeCodeOf(error), Buffer.from(error.message).subarray(0, 123).toString().replace(/\uFFFD+$/, ''))
-    this.#flow()
+    this.#link.close(error)
   }
 
   destroy (): void {
-    if (this.#leaving !== undefined && this.#closing === undefined) this.#closeNow(new errors.Closing())
-    this.#websocket.terminate()
+    if (this.#leaving !== undefined && this.#link.open) this.#closeNow(new errors.Closing())
+    this.#link.destroy()
   }
 
   tick (now: number): void {
-    const { limits } = this.services.settings
-    if (this.#closing !== undefined) {
-      if (now - this.#closing > CLOSING) this.destroy()
-    } else if (this.#leaving !== undefined) {
-      if (now - this.#leaving > CLOSING) this.#closeNow(new errors.Closing())
+    if (!this.#link.open) return this.#link.tick(now)
+    if (this.#leaving !== undefined) {
+      if (now - this.#leaving > LEAVING) this.#closeNow(new errors.Closing())
     } else if (this.#caller === undefined) {
-      if (now - this.#since > limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
-    } else if (this.#caller.identity !== null && hasExpired(this.#caller.identity)) {
+      if (now - this.#since > this.services.settings.limits.firstFrame) this.close(new errors.Unauthorized('no token came in time'))
+    } else if (this.#expired) {
       this.close(new errors.Unauthorized('the token has expired'))
     } else {
-      // A slow reader comes to the ping only when it has read what was sent before.
-      if (this.#writer.hasAdvanced()) this.#heartbeat.beat(now)
-      const health = this.#heartbeat.check(now)
-      if (health === 'dead') this.destroy()
-      else if (health === 'ping') this.#websocket.ping()
+      this.#link.tick(now)
     }
-  }
-
-  /** The client has broken the protocol, and ws has written the close frame that says how: the socket ends behind it, so that it can be read. */
-  #failed (error: Error): void {
-    this.#request.log.debug({ err: error }, 'fan-out: websocket error')
-    this.#closing ??= performance.now()
-    this.#socket.end()
   }
 
   #closed (): void {
     // Nothing is obeyed from here on: who it is may be found out only now, and its rooms would have nobody to leave them.
-    this.#closing ??= performance.now()
+    this.#link.ending()
     this.services.connections.remove(this)
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
@@ -217,11 +184,9 @@ export class WebSocketConnection implements Connection {
 
   /** Counts what the client sends, of any kind; a flood ends the connection. */
   #countFrame (): boolean {
-    const now = performance.now()
-    this.#heartbeat.beat(now)
-    const takes = this.#bucket.take(now)
+    const takes = this.#link.count()
     if (!takes) this.close(new errors.TooManyFrames())
-    return takes && this.#closing === undefined
+    return takes && this.#link.open
   }
 
   #receive (data: RawData, isBinary: boolean): void {
@@ -247,9 +212,16 @@ export class WebSocketConnection implements Connection {
     }
   }
 
+  get #expired (): boolean {
+    const identity = this.#caller?.identity ?? null
+    return identity !== null && hasExpired(identity)
+  }
+
   #obey (frame: ClientFrame): void {
-    if (this.#closing !== undefined || this.#leaving !== undefined) return
+    if (!this.#link.open || this.#leaving !== undefined) return
     if (this.#caller === undefined && frame.type !== 'auth') return this.close(new errors.Unauthorized('send an auth frame first'))
+    // `tick` comes only once a second.
+    if (frame.type !== 'auth' && this.#expired) return this.close(new errors.Unauthorized('the token has expired'))
     try {
       if (frame.type === 'ping') return this.send({ type: 'pong', ref: frame.ref })
       if (frame.type === 'auth') {
@@ -285,7 +257,7 @@ export class WebSocketConnection implements Connection {
     this.#flow()
     try {
       const caller = await this.services.access.identify(this.#request, token)
-      if (this.#closing !== undefined) return
+      if (!this.#link.open) return
       // In a header a token may be meant for somebody else; in a frame it is for us.
       if (frame !== undefined && caller.key === undefined && !this.services.access.authenticates) throw new errors.Unauthorized('the token is no publish key')
       const before = this.#caller
@@ -317,12 +289,6 @@ export class WebSocketConnection implements Connection {
 
   /** Reads no more of the socket while frames that came cannot be obeyed. */
   #flow (): void {
-    if (this.#closing === undefined && (this.#identifying || this.#underWay >= UNDER_WAY)) this.#websocket.pause()
-    else if (this.#websocket.isPaused) this.#websocket.resume()
+    this.#link.pause(this.#identifying || this.#underWay >= UNDER_WAY)
   }
-}
-
-/** Whether frames may be compressed with the full window: permessage-deflate was agreed on, and the client asked for no smaller one. */
-function compresses (websocket: WebSocket, request: FastifyRequest): boolean {
-  return websocket.extensions.includes('permessage-deflate') && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') !== true
 }

@@ -39,6 +39,21 @@ test('a token that runs out closes a WebSocket with 4401 and ends a stream', asy
   t.notMatch(stream.text, /late/)
 })
 
+test('with a token that has run out no frame is obeyed, in the second before the connection is closed for it either', async (t) => {
+  const { app, url } = await startApp(t, { ...tokens(), clientPublish: true })
+  const room = newRoom()
+  await app.rooms.publish(room, 'secret')
+  for (const type of ['subscribe', 'publish']) {
+    const client = await connect(t, url, '/rooms', [], bearer({ user: 'u', expiresIn: 30, may: [`subscribe ${room}`, `publish ${room}`] }))
+    const { expiresAt } = await client.frame({ type: 'authenticated' })
+    await until(() => Date.now() > expiresAt)
+    client.send({ type, room, since: 'earliest', data: 'late' })
+    t.match(await client.close(), { code: 4401, reason: /expired/ })
+    t.strictSame(client.frames.map(({ type }) => type), ['welcome', 'authenticated'])
+  }
+  t.equal((await app.rooms.history(room)).messages.length, 1)
+})
+
 test('renewal by an auth frame keeps the connection and its rooms', async (t) => {
   const { app, url } = await startApp(t, tokens())
   const room = newRoom()

@@ -118,8 +118,8 @@ export class Adaptor implements Broker {
 
   #send (room: string, link: Link, message: StoredMessage): void {
     const { clock } = this.#cluster
-    link.arrival = Math.max(link.arrival, clock.now() + this.#delay() + this.lag)
-    clock.after(link.arrival - clock.now(), () => {
+    link.arrival = Math.max(link.arrival, clock.time + this.#delay() + this.lag)
+    clock.at(link.arrival, () => {
       if (this.#links.get(room) !== link && !(link.late && this.#wanted.has(room))) return
       link.recent = [...link.recent.slice(-2), message]
       this.#events?.message(room, { type: 'message', id: message.id, previous: message.previous, text: message.text })
@@ -202,9 +202,9 @@ export class Adaptor implements Broker {
         if (fault?.kind === 'silent') return
         answer(fault?.kind === 'unanswered' ? new Error('the answer was lost') : value)
       }
-      let at = clock.now() + there
+      let at = clock.time + there
       if (room !== undefined) this.#obeyed.set(room, at = Math.max(at, this.#obeyed.get(room) ?? 0))
-      clock.after(at - clock.now(), obey)
+      clock.at(at, obey)
     })
   }
 }

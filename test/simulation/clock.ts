@@ -29,6 +29,8 @@ export class Random {
 
 interface Timer { at: number, task: () => void }
 
+// How far the clock moves when it is looked at, in ms.
+const CREEP = 0.001
 // No schedule of ours needs a tenth of it: whoever gets here goes round in circles.
 const MOST_STEPS = 50_000
 
@@ -48,7 +50,9 @@ export class Clock implements Scheduler {
     this.#random = random
   }
 
+  /** It moves on a little whenever it is looked at, as a real one does: twice in one turn is not the same. */
   now (): number {
+    this.#now += CREEP
     return this.#now
   }
 
@@ -57,7 +61,17 @@ export class Clock implements Scheduler {
   }
 
   after (delay: number, task: () => void): () => void {
-    const timer = { at: this.#now + Math.max(0, delay), task }
+    return this.at(this.#now + Math.max(0, delay), task)
+  }
+
+  /** The time, without looking at the clock. */
+  get time (): number {
+    return this.#now
+  }
+
+  /** Runs `task` at that time, after what is already due then. */
+  at (time: number, task: () => void): () => void {
+    const timer = { at: Math.max(this.#now, time), task }
     let low = 0
     let high = this.#timers.length
     while (low < high) {
@@ -88,13 +102,13 @@ export class Clock implements Scheduler {
     for (let timer = this.#timers[0]; timer !== undefined && timer.at <= until; timer = this.#timers[0]) {
       if (++this.#steps > MOST_STEPS) throw new Error('the simulation does not come to an end')
       this.#timers.shift()
-      this.#now = timer.at
+      this.#now = Math.max(this.#now, timer.at)
       timer.task()
       // What is due at the same instant may come in one turn, as several packets do.
-      if (this.#timers[0]?.at === this.#now && this.#random.chance(0.5)) continue
+      if (this.#timers[0] !== undefined && this.#timers[0].at <= this.#now && this.#random.chance(0.5)) continue
       await this.settle()
     }
-    this.#now = until
+    this.#now = Math.max(this.#now, until)
   }
 
   /** Runs what was set off to its end. */

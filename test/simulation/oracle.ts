@@ -18,6 +18,8 @@ interface Options {
   replay: number | undefined
   /** Whether one read brings the whole window. Only then is known at once what follows: how many, and that no gap does. */
   whole: boolean
+  /** Whether messages grow too old for a tail: what was promised may do so before it is sent. */
+  ages: boolean
   wrong (what: string): void
 }
 
@@ -33,6 +35,7 @@ export class Record {
   readonly #snapshots: boolean
   readonly #replay: number | undefined
   readonly #whole: boolean
+  readonly #ages: boolean
   /** When the position came to be from which on it is owed everything. */
   #start = Infinity
   readonly #received = new Set<Truth>()
@@ -57,6 +60,7 @@ export class Record {
     this.#snapshots = options.snapshots
     this.#replay = options.replay
     this.#whole = options.whole
+    this.#ages = options.ages
   }
 
   subscribed ({ since, known }: Asked, { id, recovered, replayed }: Subscribed): void {
@@ -73,7 +77,9 @@ export class Record {
       this.#owesGap = id
     }
     this.#owesSnapshot = this.#snapshots && since === undefined
-    this.#promised = recovered === true && this.#whole ? replayed : 0
+    // What only its server still holds may be gone before it is sent.
+    const retained = since !== undefined && this.#history.read({ since, limit: 1 }).entries[0]?.type !== 'gap'
+    this.#promised = recovered === true && retained && this.#whole && !this.#ages ? replayed : 0
     this.#before = before
     // Its server may not know yet that history went another way.
     const most = this.#history.furthest(id)

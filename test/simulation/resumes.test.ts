@@ -7,12 +7,12 @@ import { Record } from './oracle.js'
 import { World } from './world.js'
 
 const ROOM = 'room 0'
-const setting = { servers: 1, rooms: 1, clients: 0, window: 500, tail: 10, inbox: 100, page: 0, replay: undefined, snapshots: false, troubles: 'all', chance: 1 } as const
+const setting = { servers: 1, rooms: 1, clients: 0, window: 500, tail: 10, age: Infinity, inbox: 100, page: 0, replay: undefined, snapshots: false, troubles: 'all', chance: 1 } as const
 
 function client (t: Test, world: World): Client {
   const wrong = (what: string): void => { t.fail(what) }
   const { clock, cluster } = world
-  return new Client('a client', ROOM, clock, () => new Record(cluster.history(ROOM), { snapshots: false, replay: undefined, whole: true, wrong }), () => {})
+  return new Client('a client', ROOM, clock, () => new Record(cluster.history(ROOM), { snapshots: false, replay: undefined, whole: true, ages: false, wrong }), () => {})
 }
 
 /** Lets so many clients resume in one turn, each with a cursor of its own, and answers how often the broker was read from. */

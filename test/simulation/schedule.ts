@@ -9,6 +9,8 @@ export interface Setting {
   window: number
   /** Messages that a tail holds. */
   tail: number
+  /** How long a tail holds them, in ms. */
+  age: number
   inbox: number
   /** How many messages fewer than the window one read brings. */
   page: number
@@ -78,6 +80,7 @@ export function schedules (length: number): fc.Arbitrary<Schedule> {
       clients: fc.integer({ min: 1, max: 5 }),
       window: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 5, max: 20 })),
       tail: fc.integer({ min: 1, max: 6 }),
+      age: fc.constantFrom(Infinity, 2, 5, 100),
       inbox: fc.integer({ min: 1, max: 4 }),
       page: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: some(7) }),
       replay: fc.option(fc.integer({ min: 1, max: 3 }), { freq: 5, nil: undefined }),

@@ -29,7 +29,7 @@ export class SimulatedServer implements Server {
       scheduler: cluster.clock,
       linger: LINGER,
       timeout: TIMEOUT,
-      limits: { tail: { bytes: setting.tail * MESSAGE, messages: setting.window, maxAge: Infinity }, page: Math.max(1, setting.window - setting.page), replay: setting.page === 0 ? setting.replay : undefined, inbox: setting.troubles === 'none' ? 100 : setting.inbox },
+      limits: { tail: { bytes: setting.tail * MESSAGE, messages: setting.window, maxAge: setting.age }, page: Math.max(1, setting.window - setting.page), replay: setting.page === 0 ? setting.replay : undefined, inbox: setting.troubles === 'none' ? 100 : setting.inbox },
       snapshot: setting.snapshots ? async () => '{}' : undefined
     })
     void this.rooms.start()
@@ -59,13 +59,13 @@ export class World {
       const room = this.room(i)
       const name = `client ${i}`
       const wrong = (what: string): void => this.wrong(`${name}: ${what}`)
-      const newRecord = (): Record => new Record(this.cluster.history(room), { snapshots: setting.snapshots, replay: setting.replay, whole: setting.page === 0, wrong })
+      const newRecord = (): Record => new Record(this.cluster.history(room), { snapshots: setting.snapshots, replay: setting.replay, whole: setting.page === 0, ages: setting.age !== Infinity, wrong })
       return new Client(name, room, this.clock, newRecord, (what) => this.say(what))
     })
   }
 
   say (what: string): void {
-    this.story.push(`${this.clock.now()}: ${what}`)
+    this.story.push(`${this.clock.time.toFixed(3)}: ${what}`)
   }
 
   wrong (what: string): void {

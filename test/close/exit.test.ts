@@ -1,0 +1,43 @@
+import type { Test } from 'tap'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { test } from 'tap'
+
+/** Runs a program of `fixtures/`; `idle` is how long it went on, in ms, after it had said "closed". */
+async function run (t: Test, name: string, ...args: string[]): Promise<{ code: number | null, output: string, idle: number }> {
+  const child = spawn(process.execPath, ['--import=tsx', fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url)), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let output = ''
+  let closed = 0
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += String(chunk)
+      if (closed === 0 && output.includes('closed\n')) closed = performance.now()
+    })
+  }
+  const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  const [code] = await once(child, 'close') as [number | null]
+  clearTimeout(late)
+  return { code, output, idle: performance.now() - closed }
+}
+
+for (const mode of ['close', 'drain', 'both']) {
+  test(`after app.close() nothing keeps the process alive (${mode})`, async (t) => {
+    const { code, output, idle } = await run(t, 'everything', mode)
+    t.equal(code, 0, output)
+    t.match(output, /closed\n$/)
+    t.ok(idle < 2_000, `${idle} ms`)
+  })
+}
+
+test('nor where the broker never answered', async (t) => {
+  const wait = await run(t, 'hanging', 'wait')
+  t.equal(wait.code, 0)
+  t.match(wait.output, /^the broker is away: it was not reached within 200 ms\nclosed\n$/)
+  t.ok(wait.idle < 2_000)
+  const background = await run(t, 'hanging', 'background')
+  t.equal(background.code, 0)
+  t.match(background.output, /^registered\nclosed\n$/)
+  t.ok(background.idle < 2_000, `${background.idle} ms`)
+})
