@@ -75,6 +75,12 @@ export class RedisServer {
     while (!/loading:0/.test(await this.admin.info('persistence'))) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
+  /** How many replicas have all that was written until now. WAIT counts from the last write of its own connection, so it makes one. */
+  async replicated (): Promise<number> {
+    await this.admin.set('a write of the tests', 1)
+    return await this.admin.wait(1, 5_000)
+  }
+
   /** As `kill -9`. */
   async kill (): Promise<void> {
     this.#admin?.disconnect()

@@ -78,7 +78,7 @@ test('READONLY: the primary is demoted, and another is promoted', { timeout: 60_
   const stage = await Stage.start(t, one.port)
   await stage.publish(5)
   await stage.healed()
-  await until(async () => await one.admin.wait(1, 1_000) === 1)
+  await until(async () => await one.replicated() === 1)
   await other.admin.call('REPLICAOF', 'NO', 'ONE')
   await one.admin.call('REPLICAOF', '127.0.0.1', other.port)
   const published = stage.publish(4)
