@@ -15,8 +15,8 @@ const page = 'http://localhost:8080'
 
 const app = Fastify({
   logger: { level: 'warn' },
-  // A room's name of 200 bytes has 600 characters in a URL; Fastify takes 100 unless told.
-  routerOptions: { maxParamLength: 600 }
+  // A room's name has up to 200 characters; Fastify takes 100 unless told.
+  routerOptions: { maxParamLength: 200 }
 })
 await app.register(cors, { origin: page })
 await app.register(helmet)

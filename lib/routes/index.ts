@@ -11,8 +11,8 @@ import { publishRoute } from './publish.js'
 import { schemaError } from './schemas.js'
 import { upgradeRoute } from './upgrade.js'
 
-// 200 bytes, each percent-encoded.
-const LONGEST_ROOM = 600
+// The router counts the characters of the decoded name.
+const LONGEST_ROOM = 200
 
 /** All routes, in a scope of their own: fastify-plugin ignores a prefix, and our parsers and compilers are not the app's. */
 export async function addRoutes (app: FastifyInstance, services: Services): Promise<void> {

@@ -4,6 +4,9 @@ import { buildServer } from './server.js'
 import { readSettings, SettingsError, VARIABLES, type Settings } from './settings.js'
 import { banner } from './banner.js'
 
+// How long requests in flight may take when the server leaves, in ms; longer than `close.timeout` of the plugin.
+const CLOSE_DEADLINE = 8_000
+
 /** What ended the program before it served, told by the variable that mends it where there is one. */
 function explain (error: unknown, { host, port }: Settings): string {
   const { code, message } = error as NodeJS.ErrnoException
@@ -39,6 +42,8 @@ async function serve (settings: Settings): Promise<void> {
     if (leaving) process.exit(signal === 'SIGINT' ? 130 : 143)
     leaving = true
     process.stdout.write(`${signal}: closing; once more to exit at once\n`)
+    // A connection that has never sent a request (browsers open some ahead) would be waited for.
+    setTimeout(() => app.server.closeAllConnections(), CLOSE_DEADLINE).unref()
     app.close().then(() => process.exit(0), (error) => fail(explain(error, settings)))
   }
   process.on('SIGTERM', leave)

@@ -6,9 +6,8 @@ import { addPage } from './page.js'
 import { createTokens } from './tokens.js'
 import type { Settings } from './settings.js'
 
-// A room's name of 200 bytes is 600 characters long where each byte is percent-encoded. Fastify's
-// own limit of 100 would answer such a name with 414.
-const LONGEST_ROOM = 600
+// Fastify's own limit of 100 characters would answer a longer room name with 414.
+const LONGEST_ROOM = 200
 
 /** The server behind `npm start`, ready to listen or to be injected into. */
 export async function buildServer (

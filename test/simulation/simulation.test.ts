@@ -5,7 +5,7 @@ import { print, schedules } from './schedule.js'
 import { simulate } from './simulate.js'
 
 // `SIMULATION_SEED=<seed>` or `<seed>/<path>`, as a failure prints it, runs the same again.
-const { SIMULATION_RUNS = '5000', SIMULATION_SEED } = process.env
+const { SIMULATION_RUNS = '8000', SIMULATION_SEED } = process.env
 const [seed, path] = SIMULATION_SEED?.split('/') ?? []
 
 test('rooms keep their promise, whatever happens', { timeout: 0 }, async (t) => {
