@@ -40,6 +40,7 @@ export const optionsSchema = {
     name: { type: 'string', minLength: 1, default: 'rooms' },
     broker: { default: 'memory:' },
     brokerOptions: object({
+      keyPrefix: { type: 'string', minLength: 1, default: 'fan-out' },
       start: { enum: ['wait', 'background'], default: 'wait' },
       startTimeout: time(8_000),
       publishTimeout: time(5_000)

@@ -12,6 +12,11 @@ const SERVICES = {
     variable: 'CHROMIUM_PATH',
     commands: ['chromium', 'chromium-browser', 'google-chrome'],
     debian: 'chromium'
+  },
+  redis: {
+    variable: 'REDIS_SERVER_PATH',
+    commands: ['redis-server'],
+    debian: 'redis-server'
   }
 }
 

@@ -3,8 +3,10 @@
  */
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Broker } from '../lib/brokers/broker.js'
+import type { RedisClient } from '../lib/brokers/redis/connection.js'
 
 export type { Broker, BrokerEvents, Hole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
+export type { RedisClient } from '../lib/brokers/redis/connection.js'
 export type { Cursor } from '../lib/cursor.js'
 export type { GapReason } from '../lib/message.js'
 import type { GapReason } from '../lib/message.js'
@@ -56,9 +58,15 @@ export interface FanOutOptions {
   prefix?: string
   /** The decorator's name; a second registration needs another, and another prefix. Default: `'rooms'`. */
   name?: string
-  /** A URL (`'memory:'`), or a broker of your own that passes the contract suite. Default: `'memory:'`. */
-  broker?: string | Broker
+  /**
+   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`), an ioredis client (`app.redis` of @fastify/redis: it is used for
+   * commands, duplicated for subscriptions, and not closed), or a broker of your own that passes the contract suite.
+   * Default: `'memory:'`.
+   */
+  broker?: string | Broker | RedisClient
   brokerOptions?: {
+    /** What the names of keys and channels in Redis begin with. Default: `'fan-out'`. */
+    keyPrefix?: string
     /** Whether start-up waits for the broker (and fails without it), or goes on and answers 503 until it is there. Default: `'wait'`. */
     start?: 'wait' | 'background'
     /** How long start-up waits. Default: 8,000 ms. */

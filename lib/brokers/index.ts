@@ -1,5 +1,6 @@
 import type { Settings } from '../options.js'
 import type { Broker } from './broker.js'
+import type { RedisClient } from './redis/connection.js'
 import { errors } from '../errors.js'
 
 // Each is imported only where it is asked for: nobody loads the client of a broker that is not used.
@@ -7,7 +8,25 @@ const schemes: Record<string, (url: URL, settings: Settings) => Promise<Broker>>
   'memory:': async (_, { history, idempotencyTtl }) => {
     const { MemoryBroker } = await import('./memory.js')
     return new MemoryBroker({ history, idempotencyTtl })
-  }
+  },
+  'redis:': redis,
+  'rediss:': redis
+}
+
+async function redis (url: URL, settings: Settings): Promise<Broker> {
+  const [{ Redis }, { clientOptions }] = await Promise.all([import('ioredis'), import('./redis/connection.js')])
+  return await redisBroker(new Redis(url.href, clientOptions), true, settings)
+}
+
+async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings): Promise<Broker> {
+  const { RedisBroker } = await import('./redis/redis.js')
+  const { keyPrefix, publishTimeout } = brokerOptions
+  // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
+  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95 })
+}
+
+function isRedisClient (broker: object): broker is RedisClient {
+  return 'duplicate' in broker && 'evalsha' in broker && 'status' in broker
 }
 
 const methods = ['start', 'subscribe', 'unsubscribe', 'publish', 'read', 'positions', 'close'] as const
@@ -16,9 +35,14 @@ const methods = ['start', 'subscribe', 'unsubscribe', 'publish', 'read', 'positi
 export async function createBroker (settings: Settings): Promise<Broker> {
   const { broker } = settings
   if (typeof broker !== 'string') {
-    const missing = methods.find((method) => typeof (broker as Partial<Broker> | null)?.[method] !== 'function')
-    if (missing === undefined) return broker
-    throw new errors.InvalidOption(`options.broker must be a URL or a broker; it has no ${missing}()`)
+    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) {
+      if (broker.isCluster === true) throw new errors.InvalidOption('options.broker: a Redis Cluster is not supported yet; give the client of a single Redis, or of Sentinels')
+      return await redisBroker(broker, false, settings)
+    }
+    const given = broker as Broker
+    const missing = methods.find((method) => typeof (given as Partial<Broker> | null)?.[method] !== 'function')
+    if (missing === undefined) return given
+    throw new errors.InvalidOption(`options.broker must be a URL, an ioredis client or a broker; it has no ${missing}()`)
   }
   const url = URL.canParse(broker) ? new URL(broker) : undefined
   const create = schemes[url?.protocol ?? '']

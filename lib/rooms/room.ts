@@ -65,10 +65,11 @@ export class Room {
   readonly catchUp: CatchUp
   /** What was last read from the broker for those who are behind the tail. */
   readonly backlog: Backlog
-  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was found empty. */
+  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was last compared, when it was found empty. */
   joining = 0
   dirty = false
   heard = 0
+  compared = 0
   emptySince = 0
 
   readonly #live = new Set<Subscriber>()
@@ -150,6 +151,7 @@ export class Room {
    * live stream may have moved on since.
    */
   compare (asked: Cursor, top: Cursor): void {
+    this.compared = this.host.scheduler.now()
     if (!this.#whole || sameCursor(top, this.#position) || sameCursor(top, asked)) return
     if (notAfter(asked, top) && notAfter(top, this.#position)) return
     void this.repair()

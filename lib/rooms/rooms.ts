@@ -32,6 +32,8 @@ const LINGERING = 1_000
 // How often what failed is tried again, and what was quiet is compared with the broker, in ms. Both are jittered, so that servers that lost a broker together do not come back together.
 const RETRY = 500
 const COMPARE = 3_000
+// How often it is looked for rooms that are quiet: a room that has just become so is found soon after `COMPARE`.
+const LOOK = 1_000
 
 /**
  * The rooms of this server: brings what the broker delivers to the rooms that have subscribers here, joins a room at
@@ -229,7 +231,7 @@ export class Rooms implements RoomHost {
   }
 
   #tickLater (): void {
-    this.#cancelTick = this.scheduler.after(this.#jittered(COMPARE), () => {
+    this.#cancelTick = this.scheduler.after(this.#jittered(LOOK), () => {
       this.#tick()
       this.#tickLater()
     })
@@ -243,7 +245,7 @@ export class Rooms implements RoomHost {
     }
     // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
     for (const room of this.#rooms.values()) {
-      if (now - room.heard >= COMPARE) this.#doubted.add(room)
+      if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)
       room.backlog.sweep(this.#linger)
       room.expireTail()
     }

@@ -53,7 +53,7 @@ export const mutants: Mutant[] = [
   {
     what: 'quiet rooms are not compared',
     file: 'rooms.ts',
-    find: 'if (now - room.heard >= COMPARE) this.#doubted.add(room)',
+    find: 'if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)',
     replace: ''
   },
   {

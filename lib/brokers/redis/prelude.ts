@@ -1,0 +1,102 @@
+/**
+ * What every script does first. `KEYS[1]` is the room's meta, `KEYS[2]` its stream. `ARGV[1]` is a fresh epoch,
+ * `ARGV[2]` the identity that the caller last saw, `ARGV[3]` how long the meta is to live, in ms, and `ARGV[4]` what the
+ * caller has seen: `epoch-offset`, a space between them.
+ *
+ * The meta is a hash: `r` the identity of the Redis that wrote last (`master_replid`), `n` the top offset, `l` the
+ * lineage (`epoch:start:flagged:opened`, a space between segments, `opened` in s), `x` what was reported as lost
+ * (`epoch-offset`), `b` the bytes of the window. Epochs stay strings: Lua would make 1.7e+15 of them.
+ *
+ * The rules:
+ * - No meta is a new history, whose only segment begins at 0. An old stream is never mixed with it.
+ * - Another identity may have lost the end of what the last one wrote. A segment is opened at the top, unflagged, so that
+ *   no two messages can ever have one id. Where nothing was lost, nobody learns of it.
+ * - A caller that has seen what is not in the lineage proves a loss. A flagged segment is opened at the top, once for each
+ *   position up to which a branch is known to be lost, and everybody who passes into it is told. Closed segments are
+ *   left as they are: readers who have passed them would never hear of a flag set there.
+ *
+ * The first command that writes is one that honours `maxmemory`, and types are found out by reads before it: a script
+ * that fails has written nothing.
+ */
+export const prelude = `
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+local identity = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+local meta = redis.call('HMGET', KEYS[1], 'r', 'n', 'l', 'x', 'b')
+local top = tonumber(meta[2] or '0')
+local marks = meta[4] or ''
+local bytes = tonumber(meta[5] or '0')
+local segments = {}
+local begun = not (meta[1] and meta[2] and meta[3])
+local changed = begun or meta[1] ~= identity
+
+local function open (flagged)
+  local last = segments[#segments]
+  if last and #segments > 1 and last.start == top and not last.flagged then segments[#segments] = nil end
+  segments[#segments + 1] = { epoch = ARGV[1], start = top, flagged = flagged, opened = math.floor(now / 1000) }
+end
+
+local function number (value) return string.format('%.0f', value) end
+
+if begun then
+  top, bytes, marks = 0, 0, ''
+  open(false)
+else
+  for epoch, start, flagged, opened in string.gmatch(meta[3], '(%d+):(%d+):([01]):(%d+)') do
+    segments[#segments + 1] = { epoch = epoch, start = tonumber(start), flagged = flagged == '1', opened = tonumber(opened) }
+  end
+end
+
+local lost = false
+for epoch, offset in string.gmatch(ARGV[4], '(%d+)-(%d+)') do
+  local reach = -1
+  for i, segment in ipairs(segments) do
+    if segment.epoch == epoch then reach = segments[i + 1] and segments[i + 1].start or top end
+  end
+  local known = tonumber(string.match(' ' .. marks, ' ' .. epoch .. '%-(%d+)') or '-1')
+  if tonumber(offset) > math.max(reach, known) then
+    marks = string.gsub(string.gsub(' ' .. marks .. ' ', ' ' .. epoch .. '%-%d+ ', ' '), '^%s*(.-)%s*$', '%1')
+    marks = marks .. (marks == '' and '' or ' ') .. epoch .. '-' .. offset
+    lost = true
+  end
+end
+local _, count = string.gsub(marks, '%S+', '')
+for _ = 17, count do marks = string.gsub(marks, '^%S+ ', '') end
+if not begun and (changed or lost) then open(lost) end
+changed = changed or lost
+
+-- Segments whose messages are all gone, a day after they were closed.
+local function prune (before)
+  while #segments > 1 and segments[2].start <= before and (segments[2].opened < now / 1000 - 86400 or #segments > 64) do table.remove(segments, 1) end
+end
+
+local function lineage ()
+  local parts = {}
+  for i, segment in ipairs(segments) do
+    parts[i] = segment.epoch .. ':' .. number(segment.start) .. ':' .. (segment.flagged and '1' or '0') .. ':' .. number(segment.opened)
+  end
+  return table.concat(parts, ' ')
+end
+
+local function position ()
+  local i = #segments
+  while i > 1 and segments[i].start == top and not segments[i].flagged do i = i - 1 end
+  return segments[i].epoch .. '-' .. number(top)
+end
+
+-- Others have seen what this caller has not.
+local function announce () if changed then redis.pcall(ARGV[5], ARGV[6], 'l') end end
+
+-- For scripts that only ask: writes what they found out. The meta lives on.
+local function keep ()
+  if changed then
+    prune(0)
+    redis.call('HSET', KEYS[1], 'r', identity, 'n', number(top), 'l', lineage(), 'x', marks, 'b', number(bytes))
+    if begun then redis.call('DEL', KEYS[2]) end
+    announce()
+  end
+  -- Written once an hour at most.
+  if redis.call('PTTL', KEYS[1]) < ARGV[3] - 3600000 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+end
+local who = identity == ARGV[2] and '' or identity
+`

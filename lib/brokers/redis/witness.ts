@@ -1,0 +1,98 @@
+import type { Cursor } from '../../cursor.js'
+import type { Hole, StoredMessage } from '../broker.js'
+
+// Of the beginnings of epochs, as many as are remembered.
+const BEGINNINGS = 32
+
+/**
+ * What this server has seen of a room: the positions that it received or had acknowledged and that the broker has not
+ * confirmed since. One for each epoch: where history forks, a position of the other branch does not stand for them,
+ * however high it is.
+ */
+export class Witness {
+  readonly #seen = new Map<number, number>()
+  /** Where epochs began: the position before their first. */
+  readonly #beginnings = new Map<number, Cursor>()
+  /** The last confirmed or observed, in the order of coming. */
+  #last: Cursor | undefined
+
+  observe ({ epoch, offset }: Cursor): void {
+    if (offset > (this.#seen.get(epoch) ?? -1)) this.#seen.set(epoch, offset)
+    if (this.#last?.epoch !== epoch || offset > this.#last.offset) this.#last = { epoch, offset }
+  }
+
+  /**
+   * Takes a message or a hole as it came. Answers whether it shows that something was lost: it is of another history
+   * than what was seen before.
+   */
+  learn (entry: StoredMessage | Hole): boolean {
+    const { id } = entry
+    const before = entry.type === 'message' ? entry.previous : entry.from
+    if (before !== undefined && before.epoch !== id.epoch && !this.#beginnings.has(id.epoch)) {
+      this.#beginnings.set(id.epoch, before)
+      const [oldest] = this.#beginnings.keys()
+      if (this.#beginnings.size > BEGINNINGS) this.#beginnings.delete(oldest as number)
+    }
+    const last = this.#last
+    this.observe(id)
+    return last !== undefined && last.epoch !== id.epoch && !(before?.epoch === last.epoch && before.offset >= last.offset)
+  }
+
+  /** What is to be brought with the next call of a script. */
+  get seen (): Cursor[] {
+    return [...this.#seen].map(([epoch, offset]) => ({ epoch, offset }))
+  }
+
+  /** A script has judged `brought`, and the room stands at `top`. What was seen since is still to be brought. */
+  confirm (brought: readonly Cursor[], top: Cursor): void {
+    for (const { epoch, offset } of brought) if (this.#seen.get(epoch) === offset) this.#seen.delete(epoch)
+    this.observe(top)
+  }
+
+  /** See `judge`. */
+  forebears ({ epoch }: Cursor): Cursor[] {
+    const forebears: Cursor[] = []
+    for (let before = this.#beginnings.get(epoch); before !== undefined && forebears.length < BEGINNINGS; before = this.#beginnings.get(before.epoch)) forebears.push(before)
+    return forebears
+  }
+}
+
+// Rooms that were published to here, and to which nobody here is subscribed: of as many is remembered what was acknowledged.
+const UNSUBSCRIBED = 20_000
+
+/** The witness of each room: of those subscribed to here, and of those last published to. */
+export class Witnesses {
+  readonly #subscribed = new Map<string, Witness>()
+  readonly #others = new Map<string, Witness>()
+
+  get (room: string): Witness | undefined {
+    return this.#subscribed.get(room) ?? this.#others.get(room)
+  }
+
+  of (room: string): Witness {
+    const subscribed = this.#subscribed.get(room)
+    if (subscribed !== undefined) return subscribed
+    const witness = this.#others.get(room) ?? new Witness()
+    this.#others.delete(room)
+    this.#others.set(room, witness)
+    const [oldest] = this.#others.keys()
+    if (this.#others.size > UNSUBSCRIBED) this.#others.delete(oldest as string)
+    return witness
+  }
+
+  join (room: string): void {
+    this.#subscribed.set(room, this.of(room))
+    this.#others.delete(room)
+  }
+
+  leave (room: string): void {
+    const witness = this.#subscribed.get(room)
+    this.#subscribed.delete(room)
+    if (witness !== undefined) this.#others.set(room, witness)
+  }
+
+  /** Rooms that nobody here would compare. */
+  get unsubscribed (): string[] {
+    return [...this.#others.keys()]
+  }
+}

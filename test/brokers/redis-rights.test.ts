@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { RedisServer } from '../redis-server.js'
+import { Stage } from '../faults/stage.js'
+
+test('the rights that the documentation names are enough, and Redis is told of no other', async (t) => {
+  const redis = await RedisServer.start(t)
+  const documentation = readFileSync(new URL('../../docs/brokers/redis.md', import.meta.url), 'utf8')
+  const [, command = ''] = /(ACL SETUSER[^`]*)```/.exec(documentation) ?? []
+  const [acl, ...args] = command.trim().split(/\s+/)
+  await redis.admin.call(acl as string, ...args)
+
+  const stage = await Stage.start(t, redis.port, { clients: 4, user: 'fan-out:secret' })
+  await stage.publish(10)
+  await stage.healed()
+  await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await stage.publish(10)
+  await stage.healed()
+  const { app } = stage.servers[0]!
+  t.equal((await app.rooms.history(stage.room)).messages.length, 20)
+  t.equal((await app.rooms.publish(stage.room, 'x', { idempotencyKey: 'k' })).duplicate, false)
+  t.equal((await app.rooms.publish(stage.room, 'x', { idempotencyKey: 'k' })).duplicate, true)
+  stage.check(t, { gaps: false })
+  t.strictSame(await redis.admin.call('ACL', 'LOG'), [])
+})

@@ -1,0 +1,59 @@
+import type { RedisBrokerOptions } from '../../lib/brokers/redis/redis.js'
+import type { ContractOptions, Wishes } from './contract/server.js'
+import tap, { test } from 'tap'
+import { Redis } from 'ioredis'
+import { clientOptions } from '../../lib/brokers/redis/connection.js'
+import { RedisBroker } from '../../lib/brokers/redis/redis.js'
+import { RedisServer } from '../redis-server.js'
+import { newRoom, Server } from './contract/server.js'
+import { brokerContract } from './contract.js'
+
+const redis = await RedisServer.start(tap)
+
+const settings = ({ size, idempotencyTtl }: Wishes): RedisBrokerOptions => ({
+  client: new Redis(redis.url, clientOptions),
+  own: true,
+  keyPrefix: 'contract',
+  history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 },
+  idempotencyTtl,
+  timeout: 5_000
+})
+const options: ContractOptions = { name: 'redis', create: (_, wishes) => new RedisBroker(settings(wishes)) }
+
+brokerContract(options)
+
+test('rooms of another database, or under another prefix, are others, though channels are common to all', async (t) => {
+  const one = await Server.start(t, options)
+  const others = await Promise.all([`${redis.url}/1`, redis.url].map(async (url, i) => await Server.start(t, {
+    ...options,
+    create: (_, wishes) => new RedisBroker({ ...settings(wishes), client: new Redis(url, clientOptions), keyPrefix: i === 0 ? 'contract' : 'contract:other' })
+  })))
+  const room = newRoom()
+  for (const { broker } of [one, ...others]) await broker.subscribe(room)
+  await one.publish(room, '1')
+  await one.heard(room, 1)
+  for (const other of others) {
+    t.equal((await other.broker.read(room, { limit: 10 })).entries.length, 0)
+    t.equal(other.of(room).length, 0)
+  }
+})
+
+test('the window ends by age and by bytes as well', async (t) => {
+  const bounded = async (history: { size: number, maxAge: number, bytes: number }): Promise<Server> => await Server.start(t, {
+    ...options, create: (_, wishes) => new RedisBroker({ ...settings(wishes), history })
+  })
+  const byAge = await bounded({ size: 100, maxAge: 300, bytes: 1_000_000 })
+  const room = newRoom()
+  const [first, second] = await byAge.publish(room, '1', '2')
+  await new Promise((resolve) => setTimeout(resolve, 350))
+  t.match(await byAge.broker.read(room, { since: first!, limit: 10 }), { entries: [{ type: 'gap', reason: 'expired', id: second }], position: second })
+  const [third] = await byAge.publish(room, '3')
+  t.match(await byAge.broker.read(room, { since: second!, limit: 10 }), { entries: [{ type: 'message', id: third, previous: second }] }, 'positions go on')
+
+  const byBytes = await bounded({ size: 100, maxAge: 60_000, bytes: 25 })
+  const other = newRoom()
+  await byBytes.publish(other, '"1234567"', '"12345678"', '"123456789"')
+  t.equal((await byBytes.broker.read(other, { limit: 10 })).entries.length, 2)
+  await byBytes.publish(other, `"${'x'.repeat(100)}"`)
+  t.equal((await byBytes.broker.read(other, { limit: 10 })).entries.length, 1, 'the newest stays')
+})

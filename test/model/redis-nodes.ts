@@ -1,0 +1,131 @@
+import type { Redis } from 'ioredis'
+import type { Cursor } from '../../lib/cursor.js'
+import type { Window } from '../../lib/brokers/broker.js'
+import type { Nodes } from './scripts.js'
+import { randomInt } from 'node:crypto'
+import { judge, parseSegments, windowOf } from '../../lib/brokers/redis/lineage.js'
+import { positions } from '../../lib/brokers/redis/positions.js'
+import { publish } from '../../lib/brokers/redis/publish.js'
+import { read } from '../../lib/brokers/redis/read.js'
+import { formatCursor, parseCursor } from '../../lib/cursor.js'
+
+type Dump = [meta: Buffer | null, stream: Buffer | null]
+
+const HOUR = 3_600_000
+
+/** The scripts themselves, each node a Redis. Replication is done by hand, at the moments that the schedule says. */
+export class RedisNodes implements Nodes {
+  readonly #redis: readonly Redis[]
+  readonly #size: number
+  readonly #room: string
+  readonly #past: Dump[][]
+  #calls = 0
+
+  constructor (redis: readonly Redis[], size: number, room: string) {
+    this.#redis = redis
+    this.#size = size
+    this.#room = room
+    this.#past = redis.map(() => [[null, null]])
+  }
+
+  get #meta (): string { return `{${this.#room}}:m` }
+  get #stream (): string { return `{${this.#room}}:s` }
+
+  async #script (node: number, script: string, keys: string[], witnessed: readonly Cursor[], args: Array<string | number>): Promise<any> {
+    const before = await this.#lineage(node)
+    const shared = [randomInt(1, 2 ** 48 - 1), '', 30 * HOUR, witnessed.map(formatCursor).join(' ')]
+    const reply = await this.#redis[node]!.eval(script, keys.length, ...keys, ...shared, 'PUBLISH', this.#room, ...args)
+    return [reply, await this.#lineage(node) !== before]
+  }
+
+  async #lineage (node: number): Promise<string> {
+    return JSON.stringify(await this.#redis[node]!.hmget(this.#meta, 'r', 'l'))
+  }
+
+  async publish (node: number, text: string, witnessed: readonly Cursor[]): Promise<{ id: Cursor, previous: Cursor, changed: boolean }> {
+    // What a message says of the one before it comes on the room's channel.
+    const subscriber = this.#redis[node]!.duplicate()
+    const sent: string[] = []
+    subscriber.on('message', (_, text) => sent.push(text))
+    await subscriber.subscribe(this.#room)
+    const key = `{${this.#room}}:k:${++this.#calls}`
+    const [[, , id], changed] = await this.#script(node, publish, [this.#meta, this.#stream, key], witnessed, [this.#size, HOUR, 1e9, text, HOUR, ''])
+    await this.#note(node)
+    await subscriber.ping()
+    subscriber.disconnect()
+    const [, said, previous] = sent.at(-1)!.split(' ')
+    if (said !== id) throw new Error(`${said} was sent, ${id} answered`)
+    return { id: parseCursor(id)!, previous: parseCursor(previous)!, changed }
+  }
+
+  async positions (node: number, witnessed: readonly Cursor[]): Promise<{ top: Cursor, changed: boolean }> {
+    const [[top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], witnessed, [])
+    await this.#note(node)
+    return { top: parseCursor(top)!, changed }
+  }
+
+  async read (node: number, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window> {
+    let from = since.offset
+    for (;;) {
+      const [[lineage, top, before, more, ...flat]] = await this.#script(node, read, [this.#meta, this.#stream], [], [HOUR, 'since', from, limit])
+      const judged = judge({ segments: parseSegments(lineage), top: Number(top) }, since, Number(before), forebears)
+      if (judged.from !== from) {
+        from = judged.from
+        continue
+      }
+      await this.#note(node)
+      const kept = []
+      for (let i = 0; i < flat.length; i += 2) kept.push({ offset: Number(flat[i]), text: String(flat[i + 1]) })
+      return windowOf({ segments: parseSegments(lineage), top: Number(top) }, kept, more === 1, from, since, judged.hole)
+    }
+  }
+
+  async copy (from: number, to: number): Promise<void> {
+    await this.#restore(to, await this.#dump(from))
+    this.#past[to] = [await this.#dump(to)]
+  }
+
+  async renew (node: number): Promise<void> {
+    await this.#redis[node]!.call('DEBUG', 'CHANGE-REPL-ID')
+  }
+
+  async rewind (node: number, operations: number): Promise<void> {
+    const past = this.#past[node]!
+    past.splice(Math.max(1, past.length - operations))
+    await this.#restore(node, past.at(-1)!)
+  }
+
+  async deleteMeta (node: number): Promise<void> {
+    await this.#redis[node]!.del(this.#meta)
+    await this.#note(node)
+  }
+
+  async deleteStream (node: number): Promise<void> {
+    await this.#redis[node]!.del(this.#stream)
+    await this.#note(node)
+  }
+
+  async flush (node: number): Promise<void> {
+    await this.#redis[node]!.flushall()
+    await this.#note(node)
+  }
+
+  async #dump (node: number): Promise<Dump> {
+    const redis = this.#redis[node]!
+    return [await redis.dumpBuffer(this.#meta), await redis.dumpBuffer(this.#stream)]
+  }
+
+  async #restore (node: number, dump: Dump): Promise<void> {
+    const redis = this.#redis[node]!
+    await redis.del(this.#meta, this.#stream)
+    for (const [i, key] of [this.#meta, this.#stream].entries()) {
+      if (dump[i] != null) await redis.restore(key, i === 0 ? 30 * HOUR : HOUR, dump[i] as Buffer)
+    }
+  }
+
+  async #note (node: number): Promise<void> {
+    const past = this.#past[node]!
+    past.push(await this.#dump(node))
+    if (past.length > 10) past.shift()
+  }
+}
