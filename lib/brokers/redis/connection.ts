@@ -14,6 +14,7 @@ export interface RedisClient {
   unsubscribe (...channels: string[]): Promise<unknown>
   evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   eval (script: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  // Any: each event has arguments of its own, and with `unknown` no client's overloads would fit.
   on (event: string, listener: (...args: any[]) => void): unknown
   off (event: string, listener: (...args: any[]) => void): unknown
 }
