@@ -2,7 +2,7 @@ import type { RedisClient } from './connection.js'
 import { Cluster, Redis } from 'ioredis'
 import { errors } from '../../errors.js'
 
-interface Address { host: string, port: number }
+interface Address { host: string, port?: number }
 
 /**
  * The client that a URL names, not connected:
@@ -19,11 +19,14 @@ export function clientFor (url: string): RedisClient {
   const [first = '', ...more] = hosts.split(',')
   // The rest of it is parsed by the platform, with one host in the place of all.
   const parsed = URL.canParse(`${scheme}://${userInfo}@${first}${rest}`) ? new URL(`${scheme}://${userInfo}@${first}${rest}`) : undefined
-  const addresses = [first, ...more].map(toAddress)
+  const addresses = [first, ...more].map((host) => toAddress(host, more.length === 0))
   if (scheme === undefined || parsed === undefined || addresses.includes(undefined)) {
     throw new errors.InvalidOption('options.broker is no Redis URL, which are redis://[user:password@]host[:port][/database], with several hosts for Sentinels and Clusters')
   }
-  const { searchParams, pathname } = parsed
+  const { searchParams } = parsed
+  const [, database] = /^\/?(\d*)$/.exec(parsed.pathname) ?? []
+  if (database === undefined) throw new errors.InvalidOption('options.broker: what follows the host is the number of a database, redis://host/3')
+  const db = Number(database)
   const name = take(searchParams, 'sentinel')
   const cluster = take(searchParams, 'cluster')
   if (cluster !== undefined && !['true', 'false', ''].includes(cluster)) throw new errors.InvalidOption('options.broker: ?cluster takes true or false')
@@ -38,16 +41,16 @@ export function clientFor (url: string): RedisClient {
       ...Object.fromEntries(searchParams),
       lazyConnect: true,
       name,
-      sentinels: nodes,
-      db: Number(pathname.slice(1)),
+      sentinels: nodes.map(({ host, port = 26379 }) => ({ host, port })),
+      db,
       ...defined({ ...credentials, sentinelUsername, sentinelPassword }),
       ...tls,
       ...(scheme === 'rediss' && { enableTLSForSentinelMode: true, sentinelTLS: {} })
     })
   }
   if (cluster !== undefined && cluster !== 'false') {
-    if (Number(pathname.slice(1)) !== 0) throw new errors.InvalidOption('options.broker: a Redis Cluster has no other database than 0')
-    return new Cluster(nodes, {
+    if (db !== 0) throw new errors.InvalidOption('options.broker: a Redis Cluster has no other database than 0')
+    return new Cluster(nodes.map(({ host, port = 6379 }) => ({ host, port })), {
       lazyConnect: true,
       redisOptions: { ...Object.fromEntries(searchParams), ...defined(credentials), ...tls },
       // A certificate is for the name.
@@ -58,11 +61,13 @@ export function clientFor (url: string): RedisClient {
   return new Redis(parsed.href, { lazyConnect: true })
 }
 
-function toAddress (host: string): Address | undefined {
-  if (!URL.canParse(`redis://${host}`)) return undefined
-  const { hostname, port } = new URL(`redis://${host}`)
+function toAddress (text: string, only: boolean): Address | undefined {
+  if (!URL.canParse(`redis://${text}`)) return undefined
+  const { hostname, port } = new URL(`redis://${text}`)
+  if (hostname === '' && !only) return undefined
   // As ioredis takes IPv6.
-  return { host: hostname.replace(/^\[|\]$/g, '') || 'localhost', port: port === '' ? 6379 : Number(port) }
+  const host = hostname.replace(/^\[|\]$/g, '') || 'localhost'
+  return port === '' ? { host } : { host, port: Number(port) }
 }
 
 function take (parameters: URLSearchParams, name: string): string | undefined {
