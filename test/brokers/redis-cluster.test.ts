@@ -1,4 +1,5 @@
 import tap, { test } from 'tap'
+import { readFileSync } from 'node:fs'
 import { Cluster } from 'ioredis'
 import { RedisBroker } from '../../lib/brokers/redis/redis.js'
 import { connect, newRoom, startApp, until } from '../helpers.js'
@@ -30,6 +31,27 @@ test('the keys of a room are in one slot, whatever it is called', async (t) => {
     t.match(await app.rooms.publish(room, 1, { idempotencyKey: 'k' }), { room, duplicate: false })
     t.equal((await app.rooms.history(room)).messages.length, 1)
   }
+})
+
+test('the rights that the documentation names are enough', async (t) => {
+  const documentation = readFileSync(new URL('../../docs/brokers/redis.md', import.meta.url), 'utf8')
+  const commands = [...documentation.matchAll(/^ACL (SETUSER[^`]*)```/gm)].map(([, command]) => command!.trim().split(/\s+/))
+  t.equal(commands.length, 2)
+  for (const { admin } of cluster.nodes) for (const command of commands) await admin.call('ACL', ...command)
+  const { app, url } = await startApp(t, { broker: cluster.url.replace('//', '//fan-out:secret@') })
+  const room = newRoom()
+  const client = await connect(t, url)
+  client.send({ type: 'subscribe', room })
+  await client.frame({ type: 'subscribed' })
+  await app.rooms.publish(room, 1)
+  await client.frame({ type: 'message', data: 1 })
+  const key = `fan-out:1:{${room}}:m`
+  const from = await cluster.primaryOf(key)
+  await cluster.moveSlot(key, cluster.nodes.slice(0, 3).find((node) => node !== from)!)
+  await app.rooms.publish(room, 2)
+  await client.frame({ type: 'message', data: 2 })
+  t.equal((await app.rooms.history(room)).messages.length, 2)
+  for (const { admin } of cluster.nodes) t.strictSame(await admin.call('ACL', 'LOG'), [])
 })
 
 test('a node sends a server the rooms that it wants, as long as it wants them', async (t) => {

@@ -75,7 +75,9 @@ export function connectionLike (client: RedisClient): RedisClient {
   if (!isCluster(client)) return client.duplicate(clientOptions)
   // Those that it was started with can be gone by now.
   const nodes = client.nodes('master').map(({ options }) => ({ host: options?.host, port: options?.port }))
-  return client.duplicate(nodes, clusterOptions)
+  // ioredis 5 would let ours take the place of all the client's.
+  const { redisOptions } = client.options as { redisOptions?: object }
+  return client.duplicate(nodes, { ...clusterOptions, redisOptions: { ...redisOptions, ...clusterOptions.redisOptions } })
 }
 
 /** One connection (or on a Cluster, those to its nodes): asked by deadline, given up when it falls silent. */
