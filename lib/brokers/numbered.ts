@@ -94,16 +94,15 @@ export class NumberedBroker implements Broker {
   readonly #publisher: Publisher
   readonly #counts = new Map<string, Count>()
   readonly #rooms = new Map<string, Standing>()
-  /** Of the positions that are not messages. */
-  readonly #epoch: number
-  #marks = 0
+  /** Where rooms stand that are not subscribed to. */
+  readonly #nowhere: Cursor
   #events: BrokerEvents | undefined
   #cancelBeat: (() => void) | undefined
 
   constructor ({ link, timeout, scheduler = systemScheduler }: NumberedOptions) {
     this.#timeout = timeout
     this.#scheduler = scheduler
-    this.#epoch = this.#newEpoch()
+    this.#nowhere = this.#mark()
     this.#publisher = new Publisher('', timeout, scheduler, (room, batch) => this.#send(room, batch))
     this.#link = link({
       message: (room, payload) => this.#receive(room, payload),
@@ -158,12 +157,13 @@ export class NumberedBroker implements Broker {
     return 1 + Math.floor(this.#scheduler.random() * (2 ** 48 - 1))
   }
 
+  /** A position that is no message's, nor any other's. */
   #mark (): Cursor {
-    return { epoch: this.#epoch, offset: ++this.#marks }
+    return { epoch: this.#newEpoch(), offset: 0 }
   }
 
   #position (room: string): Cursor {
-    return this.#rooms.get(room)?.position ?? { epoch: this.#epoch, offset: 0 }
+    return this.#rooms.get(room)?.position ?? this.#nowhere
   }
 
   #countOf (room: string): Count {
