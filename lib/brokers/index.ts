@@ -10,12 +10,20 @@ const schemes: Record<string, (url: URL, settings: Settings) => Promise<Broker>>
     return new MemoryBroker({ history, idempotencyTtl })
   },
   'redis:': redis,
-  'rediss:': redis
+  'rediss:': redis,
+  'redis+pubsub:': redisPubSub,
+  'rediss+pubsub:': redisPubSub
 }
 
 async function redis (url: URL, settings: Settings): Promise<Broker> {
   const [{ Redis }, { clientOptions }] = await Promise.all([import('ioredis'), import('./redis/connection.js')])
   return await redisBroker(new Redis(url.href, clientOptions), true, settings)
+}
+
+async function redisPubSub (url: URL, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Broker> {
+  const [{ NumberedBroker }, { PubSubLink }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js')])
+  const to = url.href.replace('+pubsub', '')
+  return new NumberedBroker({ link: (events) => new PubSubLink({ url: to, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 })
 }
 
 async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings): Promise<Broker> {

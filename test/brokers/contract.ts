@@ -7,7 +7,7 @@ import { reading } from './contract/reading.js'
 import { refusals, refusedKeys, unreachable } from './contract/refusals.js'
 import { Stage } from './contract/server.js'
 import { sharedKeys, sharedRooms, sharedWindow } from './contract/shared.js'
-import { windowless } from './contract/windowless.js'
+import { sharedWindowless, windowless } from './contract/windowless.js'
 
 export type { ContractOptions, TestContext, TestFunction, Wishes } from './contract/server.js'
 
@@ -27,7 +27,7 @@ export async function brokerContract (options: ContractOptions): Promise<void> {
     ...(refused !== undefined && refusals),
     ...(refused !== undefined && keys && refusedKeys),
     ...(away !== undefined && unreachable),
-    ...(!alone && sharedRooms),
+    ...(!alone && (window ? sharedRooms : sharedWindowless)),
     ...(!alone && window && sharedWindow),
     ...(!alone && keys && sharedKeys)
   }

@@ -7,6 +7,24 @@ const MOST = Number.MAX_SAFE_INTEGER
 
 /** What is read from the window. */
 export const reading: Tests = {
+  'subscribe answers the top, however often a room is left and joined': async (stage) => {
+    const server = await stage.start()
+    const room = newRoom()
+    let top = await server.broker.subscribe(room)
+    for (const text of ['1', '2', '3']) {
+      same(await server.broker.subscribe(room), top, 'the top, for one who is subscribed')
+      await server.broker.unsubscribe(room)
+      const [id] = await server.publish(room, '"while nobody is there"')
+      top = await server.broker.subscribe(room)
+      same(top, id, 'the top, for one who comes back')
+      const before = server.of(room).length
+      const [next] = await server.publish(room, text)
+      const messages = (await server.heard(room, before + 1)).slice(before)
+      same(messages, [{ type: 'message', id: next, previous: top, text }], 'and on from there, once')
+      top = next as Cursor
+    }
+  },
+
   'reading on from each position': async (stage) => {
     const server = await stage.start()
     const room = newRoom()

@@ -135,6 +135,7 @@ export class Server {
     await this.broker.start({
       message: (room, message) => {
         this.#event('message')
+        if (message.type === 'gap') return this.#fail(`a hole came, though nothing was lost: ${JSON.stringify(room)}`)
         if (!this.#subscribed.has(room)) this.#fail(`a message came of a room that is not subscribed to: ${JSON.stringify(room)}`)
         this.received.push({ room, message })
         this.onMessage(room, message)
