@@ -14,7 +14,7 @@ export class Hub {
   constructor (size: number, idempotencyTtl: number) {
     this.memory = new MemoryBroker({ history: { size, maxAge: 300_000, bytes: 16 * 1024 * 1024 }, idempotencyTtl })
     this.#started = this.memory.start({
-      message: (room, message) => { for (const server of this.servers) server.deliver(room, message) },
+      message: (room, message) => { for (const server of this.servers) server.deliver(room, message as StoredMessage) },
       doubt: () => {}
     })
   }
