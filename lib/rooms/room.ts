@@ -1,4 +1,4 @@
-import type { Broker, Hole, StoredMessage, Window } from '../brokers/broker.js'
+import type { Broker, Hole, LiveHole, StoredMessage, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
 import type { Entry, Gap } from '../message.js'
 import type { Scheduler } from '../scheduler.js'
@@ -77,7 +77,7 @@ export class Room {
   /** Accepted in this turn, and not yet given to the live subscribers. */
   #fresh: Entry[] = []
   /** What came while the room was joining or being repaired, in the order of coming. */
-  #inbox: StoredMessage[] = []
+  #inbox: Array<StoredMessage | LiveHole> = []
   #inboxLost = false
   #whole = false
   #joined: Promise<void> | undefined
@@ -87,7 +87,7 @@ export class Room {
   constructor (name: string, host: RoomHost) {
     this.name = name
     this.host = host
-    this.tail = new Run(this.#position)
+    this.tail = new Run(this.#position, [], host.broker.windowless !== true)
     this.catchUp = new CatchUp(this)
     this.backlog = new Backlog(this)
   }
@@ -132,9 +132,9 @@ export class Room {
     if (this.#inboxLost) void this.repair()
   }
 
-  /** A message of the live stream, as the broker gave it. */
-  receive (message: StoredMessage): void {
-    this.host.counts.received++
+  /** A message of the live stream, or a hole in it, as the broker gave it. */
+  receive (message: StoredMessage | LiveHole): void {
+    if (message.type === 'message') this.host.counts.received++
     this.heard = this.host.scheduler.now()
     if (this.#whole && sameCursor(message.previous, this.#position)) {
       this.#accept(message)
@@ -213,7 +213,7 @@ export class Room {
     return !this.#inboxLost
   }
 
-  #takeInbox (): StoredMessage[] {
+  #takeInbox (): Array<StoredMessage | LiveHole> {
     const inbox = this.#inbox
     this.#inbox = []
     return inbox
