@@ -23,9 +23,12 @@ async function run (seed: number, troubles: boolean): Promise<string[]> {
     } else if (chance < 68) void world.watch(server, room)
     else if (chance < 72 && server.watches.length > 0) server.watches.splice(random.upTo(server.watches.length - 1), 1)[0]?.end?.()
     else if (chance < 75) server.presence.members(room).catch(() => {})
-    else if (chance < 77 && servers.length > 1) world.kill(server)
-    else if (chance < 78 && servers.length > 1) await world.close(server)
-    else if (chance <= 80) servers.length < 5 && await world.start().catch(() => {})
+    else if (chance < 78 && servers.length > 1) {
+      // What it had not told yet nobody would ever know.
+      await clock.advance(500)
+      if (chance < 77) world.kill(server)
+      else await world.close(server)
+    } else if (chance <= 80) servers.length < 5 && await world.start().catch(() => {})
     else if (chance < 85) {
       server.adaptor.cut(random.chance(0.3))
       clock.after(random.upTo(pick([500, 30_000])), () => server.adaptor.mend())
