@@ -51,7 +51,7 @@ export class CatchUp {
     room.subscribers.add(subscriber)
     sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed }, subscriber)
     if (start.gap !== undefined) {
-      room.host.counts.gaps++
+      room.counts.gaps++
       subscriber.write(new Batch(room.name, [start.gap]), false)
     }
     const owesSnapshot = start.gap !== undefined || from.since === undefined || from.since === 'earliest'
@@ -127,7 +127,7 @@ export class CatchUp {
     }
     const last = entries.at(-1) as Entry
     subscriber.position = last.id
-    this.#room.host.counts.delivered += entries.length
+    this.#room.counts.delivered += entries.length
     subscriber.write(new Batch(this.#room.name, entries), false)
     return last.type === 'gap' ? 'gap' : 'something'
   }
