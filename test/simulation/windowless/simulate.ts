@@ -70,6 +70,7 @@ class Subscription implements Sink {
 
   write (batch: Batch): boolean {
     if (this.over) return true
+    if (this.entries.length > 1_000) throw new Error('this client is written to without an end')
     for (const entry of batch.entries) {
       const first = this.entries.length === 0 && typeof this.#from.since === 'object'
       if (first && entry.type !== 'gap') this.#world.wrong('resumed without a gap')
