@@ -5,7 +5,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Broker } from '../lib/brokers/broker.js'
 import type { RedisClient } from '../lib/brokers/redis/connection.js'
 
-export type { Broker, BrokerEvents, Hole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
+export type { Broker, BrokerEvents, Hole, LiveHole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
 export type { RedisClient } from '../lib/brokers/redis/connection.js'
 export type { Cursor } from '../lib/cursor.js'
 export type { GapReason } from '../lib/message.js'
@@ -59,8 +59,9 @@ export interface FanOutOptions {
   /** The decorator's name; a second registration needs another, and another prefix. Default: `'rooms'`. */
   name?: string
   /**
-   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`), an ioredis client (`app.redis` of @fastify/redis: it is used for
-   * commands, duplicated for subscriptions, and not closed), or a broker of your own that passes the contract suite.
+   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`, `'redis+pubsub://…'`, `'rediss+pubsub://…'`), an ioredis client
+   * (`app.redis` of @fastify/redis: it is used for commands, duplicated for subscriptions, and not closed), or a broker of
+   * your own that passes the contract suite.
    * Default: `'memory:'`.
    */
   broker?: string | Broker | RedisClient
