@@ -4,7 +4,7 @@ import type { GapReason } from '../message.js'
 /**
  * What stands between the servers: it gives the messages of a room one order, carries them to every server that
  * subscribed to the room, and keeps a short window of them to read again. The guarantees below are all that a room
- * builds on; `test/brokers/contract.ts` holds every broker to them.
+ * builds on; `test/brokers/contract.ts`, which is exported as `fastify-fan-out/contract`, holds every broker to them.
  *
  * Room names that begin with U+0001 are the servers' own; a broker treats them like any other.
  */

@@ -2,7 +2,7 @@ import type { Cursor } from '../../../lib/cursor.js'
 import type { Tests } from './server.js'
 import assert from 'node:assert/strict'
 import { sameCursor } from '../../../lib/cursor.js'
-import { accepted, chain, newRoom, pause, same } from './server.js'
+import { accepted, chain, meanwhile, newRoom, pause, same } from './server.js'
 
 /** What is published, and how it comes live. */
 export const live: Tests = {
@@ -82,7 +82,7 @@ export const live: Tests = {
   'from the position that subscribe answers on, nothing is missing': async (stage) => {
     const server = await stage.start()
     const room = newRoom()
-    const publishing = (async () => { for (let i = 0; i < 100; i++) await server.publish(room, String(i)) })()
+    const publishing = meanwhile(async () => { for (let i = 0; i < 100; i++) await server.publish(room, String(i)) })
     await pause(5)
     const start = await server.broker.subscribe(room)
     await publishing
@@ -104,7 +104,7 @@ export const live: Tests = {
     same(server.of(other), [], 'nothing of another room')
 
     // What comes of it after this is watched for in every test.
-    const publishing = server.publish(one, '3', '4', '5')
+    const publishing = meanwhile(() => server.publish(one, '3', '4', '5'))
     await server.broker.unsubscribe(one)
     await publishing
     await server.publish(one, '6')

@@ -1,7 +1,7 @@
 import type { Cursor } from '../../../lib/cursor.js'
 import type { Tests } from './server.js'
 import assert from 'node:assert/strict'
-import { accepted, chain, match, messagesOf, newRoom, same, texts } from './server.js'
+import { accepted, chain, match, meanwhile, messagesOf, newRoom, pause, same, texts } from './server.js'
 
 const MOST = Number.MAX_SAFE_INTEGER
 
@@ -66,18 +66,28 @@ export const reading: Tests = {
     const room = newRoom()
     const start = await server.broker.subscribe(room)
     let publishing = true
-    const published = (async () => { for (let i = 0; i < 200; i++) await server.publish(room, String(i)) })().finally(() => { publishing = false })
+    const published = meanwhile(async () => {
+      try {
+        for (let i = 0; i < 200; i++) {
+          await server.publish(room, String(i))
+          if (i % 10 === 0) await pause(1)
+        }
+      } finally {
+        publishing = false
+      }
+    })
     const read: string[] = []
-    let since = start
-    for (let more = true; more || publishing;) {
-      // Asked after the last was acknowledged, one more page has the rest.
+    for (let since = start, more = true; more;) {
+      // What is read after the last was acknowledged has the rest.
       const over = !publishing
       const window = await server.broker.read(room, { since, limit: 7 })
       assert.ok(window.entries.length <= 7, 'no more than the limit')
+      assert.ok(window.entries.length > 0 || !window.more, 'where there is more, there is something')
       chain(since, messagesOf(window))
       read.push(...texts(window))
       since = window.entries.at(-1)?.id ?? since
       more = window.more || !over
+      await pause(1)
     }
     await published
     same(read, Array.from({ length: 200 }, (_, i) => String(i)), 'every message')
@@ -93,7 +103,7 @@ export const reading: Tests = {
       assert.ok(window.position.offset >= id.offset, `the top is not below ${JSON.stringify(id)}`)
     }
     const delivered: Array<Promise<void>> = []
-    server.onMessage = (_, { text, id }) => delivered.push(check(text, id))
+    server.onMessage = (_, { text, id }) => delivered.push(meanwhile(() => check(text, id)))
     await Promise.all(Array.from({ length: 50 }, async (_, i) => {
       const [result] = accepted(await server.broker.publish([{ room, text: String(i) }]))
       await check(String(i), result!.id)

@@ -240,6 +240,13 @@ export async function pause (delay = 50, signal?: AbortSignal): Promise<void> {
   })
 }
 
+/** What is waited for later on. Where the test has failed by then, nobody asks how it ended. */
+export function meanwhile<T> (work: () => Promise<T>): Promise<T> {
+  const promise = work()
+  promise.catch(() => {})
+  return promise
+}
+
 export async function until (condition: () => boolean | Promise<boolean>, what: string, timeout = 10_000): Promise<void> {
   const deadline = performance.now() + timeout
   while (!await condition()) {

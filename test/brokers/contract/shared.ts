@@ -1,7 +1,7 @@
 import type { Server, Stage, Tests } from './server.js'
 import assert from 'node:assert/strict'
 import { sameCursor } from '../../../lib/cursor.js'
-import { accepted, chain, newRoom, same, texts } from './server.js'
+import { accepted, chain, meanwhile, newRoom, same, texts } from './server.js'
 
 async function two (stage: Stage): Promise<[Server, Server]> {
   return [await stage.start(), await stage.start()]
@@ -55,11 +55,11 @@ export const sharedWindow: Tests = {
     const room = newRoom()
     const start = await one.broker.subscribe(room)
     const reads: Array<Promise<void>> = []
-    one.onMessage = (_, { id }) => reads.push((async () => {
+    one.onMessage = (_, { id }) => reads.push(meanwhile(async () => {
       const { entries, position } = await other.broker.read(room, { since: start, limit: 100 })
       assert.ok(entries.some((entry) => sameCursor(entry.id, id)), `${JSON.stringify(id)} was delivered to another server, and is not read`)
       assert.ok(position.offset >= id.offset, 'nor is the top below it')
-    })())
+    }))
     const expected: string[] = []
     for (let i = 0; i < 20; i++) {
       await one.publish(room, String(i))
