@@ -5,7 +5,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Broker } from '../lib/brokers/broker.js'
 import type { RedisClient } from '../lib/brokers/redis/connection.js'
 
-export type { Broker, BrokerEvents, Hole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
+export type { Broker, BrokerEvents, Hole, LiveHole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
 export type { RedisClient } from '../lib/brokers/redis/connection.js'
 export type { Cursor } from '../lib/cursor.js'
 export type { GapReason } from '../lib/message.js'
@@ -60,7 +60,7 @@ export interface FanOutOptions {
   name?: string
   /**
    * A URL: `'memory:'`, `'redis://…'` or `'rediss://…'` (with several hosts and `?sentinel=<name>` or `?cluster=true`
-   * Sentinels or a Cluster); an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
+   * Sentinels or a Cluster), `'redis+pubsub://…'` without a window; an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
    * connections are opened like it, and it is left alone); or a broker of your own that passes the contract suite.
    * Default: `'memory:'`.
    */

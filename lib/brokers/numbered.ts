@@ -207,8 +207,9 @@ export class NumberedBroker implements Broker {
 
   #beatLater (): void {
     this.#cancelBeat?.()
+    if (this.#events === undefined) return
     this.#cancelBeat = this.#scheduler.after(BEAT * (0.75 + 0.5 * this.#scheduler.random()), () => {
-      void this.#beat().finally(() => { if (this.#events !== undefined) this.#beatLater() })
+      void this.#beat().finally(() => this.#beatLater())
     })
   }
 

@@ -19,24 +19,28 @@ const primary = "redis.call('DEL', KEYS[1])\n"
  * key, or 0. Answers for each an empty string, or the id that was published under its key, or `e` and what Redis said.
  *
  * A key that holds the message's own id is of an earlier try, which had no answer: it is sent again, and whoever has
- * heard the number ignores it.
+ * heard the number ignores it. Keys are written first, since only the first write of a script honours `maxmemory`.
  */
-const send = new Script(primary + `
+const send = new Script(`
 local answers = {}
 for i = 3, #ARGV, 4 do
-  local id, payload, key, answer = ARGV[i], ARGV[i + 1], KEYS[tonumber(ARGV[i + 3])], ''
-  if ARGV[i + 3] ~= '0' then
+  local id, key, answer = ARGV[i], KEYS[tonumber(ARGV[i + 3])], ''
+  if key then
     local first = redis.pcall('SET', key, id, 'NX', 'PX', ARGV[2]) or redis.pcall('GET', key)
     if first.err then answer = 'e' .. first.err
     elseif not first.ok and first ~= id then answer = first end
   end
-  if answer ~= '' then payload = ARGV[i + 2] end
-  local sent = redis.pcall('PUBLISH', ARGV[1], payload)
-  if type(sent) == 'table' and sent.err then
-    if answer == '' and ARGV[i + 3] ~= '0' then redis.call('DEL', key) end
-    answer = 'e' .. sent.err
-  end
   answers[#answers + 1] = answer
+end
+${primary}
+for i, answer in ipairs(answers) do
+  local at = 4 * i - 1
+  local sent = redis.pcall('PUBLISH', ARGV[1], ARGV[answer == '' and at + 1 or at + 2])
+  if type(sent) == 'table' then
+    local key = KEYS[tonumber(ARGV[at + 3])]
+    if key and answer == '' then redis.call('DEL', key) end
+    answers[i] = 'e' .. sent.err
+  end
 end
 return answers
 `)
