@@ -1,11 +1,11 @@
 import type { Cursor } from '../../cursor.js'
 import type { Scheduler } from '../../scheduler.js'
 import type { Link, LinkEvents, Numbered } from '../numbered.js'
-import { Redis } from 'ioredis'
+import type { RedisClient } from './connection.js'
 import { parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
-import { Connection, clientOptions } from './connection.js'
+import { Connection, connectionLike } from './connection.js'
 import { Keys } from './keys.js'
 import { Live } from './live.js'
 import { Script } from './script.js'
@@ -52,8 +52,8 @@ const say = new Script(primary + "for i = 1, #ARGV, 2 do redis.call('PUBLISH', A
 const TOGETHER = 500
 
 export interface PubSubOptions {
-  /** `redis://…` or `rediss://…`. */
-  url: string
+  /** To what it connects; the client itself is left alone. */
+  client: RedisClient
   keyPrefix: string
   /** In ms. */
   idempotencyTtl: number
@@ -67,13 +67,12 @@ export class PubSubLink implements Link {
   readonly #keys: Keys
   readonly #idempotencyTtl: number
 
-  constructor ({ url, keyPrefix, idempotencyTtl, scheduler = systemScheduler }: PubSubOptions, events: LinkEvents) {
-    const client = new Redis(url, clientOptions)
+  constructor ({ client, keyPrefix, idempotencyTtl, scheduler = systemScheduler }: PubSubOptions, events: LinkEvents) {
     // Names of its own: the broker with a window can be on the same Redis.
-    this.#keys = new Keys(`${keyPrefix}:pubsub`, client.options.db)
+    this.#keys = new Keys(`${keyPrefix}:pubsub`, client.options?.db)
     this.#idempotencyTtl = idempotencyTtl
-    this.#commands = new Connection(client, true, scheduler)
-    this.#live = new Live(client.duplicate(clientOptions), scheduler, events)
+    this.#commands = new Connection(connectionLike(client), scheduler)
+    this.#live = new Live(connectionLike(client), scheduler, events)
   }
 
   async open (deadline: number): Promise<void> {

@@ -8,30 +8,31 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
-import { Connection, clientOptions } from './connection.js'
+import { Connection, connectionLike, isCluster } from './connection.js'
 import { Keys } from './keys.js'
 import { judge, parseSegments, windowOf } from './lineage.js'
+import type { LiveEvents, LiveLink } from './live.js'
 import { Live } from './live.js'
 import { positions } from './positions.js'
 import { publish } from './publish.js'
 import { Publisher } from './publisher.js'
 import { read } from './read.js'
 import { Script } from './script.js'
+import { nodeOf, ShardedLive } from './sharded-live.js'
 import { Witnesses } from './witness.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
-const RIGHTS = "redis.call('INFO', 'replication') redis.call('PUBLISH', ARGV[1], '')"
+const RIGHTS = "redis.call('INFO', 'replication') redis.call(ARGV[1], ARGV[2], '') return redis.call('INFO', 'cluster')"
+const RIGHTS_ROOM = '\u0001fan-out:1:rights'
 
 const DAY = 24 * 60 * 60 * 1000
 // How many rooms are compared at once after a change of the Redis.
 const TOGETHER = 100
 
 export interface RedisBrokerOptions {
-  /** Whose commands are used; subscriptions go over a duplicate of it. */
+  /** To what the broker connects; the client itself is left alone. */
   client: RedisClient
-  /** The client was made for this broker, which closes it. */
-  own: boolean
   keyPrefix: string
   /** The window of a room: messages, ms, bytes. */
   history: { size: number, maxAge: number, bytes: number }
@@ -54,10 +55,10 @@ export class RedisBroker implements Broker {
   readonly #publisher: Publisher
   readonly #witnesses = new Witnesses()
   #commands: Connection | undefined
-  #live: Live | undefined
+  #live: LiveLink | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last. Where it changes, all that was seen is held against the new one. */
-  #identity = ''
+  /** Of the Redis that answered last, or of each node of a Cluster. Where one changes, all that was seen is held against the new one. */
+  readonly #identities = new Map<string, string>()
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
@@ -70,17 +71,16 @@ export class RedisBroker implements Broker {
 
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
-    const { client, own } = this.#options
-    this.#commands ??= new Connection(client, own, this.#scheduler)
-    this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
-      message: (room, payload) => this.#receive(room, payload),
-      mended: () => this.#events?.doubt()
-    })
+    const { client } = this.#options
+    this.#commands ??= new Connection(connectionLike(client), this.#scheduler)
+    this.#live ??= this.#newLive(this.#commands.client)
     this.#commands.open()
     this.#live.open()
     const deadline = this.#deadline()
     // What the scripts need the right to: better found out now.
-    await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel('')), deadline)
+    const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
+    const mode = await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline)
+    if (!isCluster(client) && /cluster_enabled:1/.test(String(mode))) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
     await this.#live.untilWhole(deadline)
   }
 
@@ -141,6 +141,19 @@ export class RedisBroker implements Broker {
     this.#commands?.close()
   }
 
+  #newLive (commands: RedisClient): LiveLink {
+    const events: LiveEvents = {
+      message: (room, payload) => this.#receive(room, payload),
+      mended: (rooms) => this.#events?.doubt(rooms)
+    }
+    if (isCluster(commands)) return new ShardedLive(commands, this.#scheduler, events)
+    return new Live(connectionLike(this.#options.client), this.#scheduler, events)
+  }
+
+  get #publishCommand (): string {
+    return isCluster(this.#options.client) ? 'SPUBLISH' : 'PUBLISH'
+  }
+
   #deadline (): number {
     return this.#scheduler.now() + this.#options.timeout
   }
@@ -157,7 +170,7 @@ export class RedisBroker implements Broker {
     return await this.#open(this.#commands).run((client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
-      return script.run<T>(client, allKeys, [epoch, this.#identity, lifetime, seen, 'PUBLISH', this.#keys.channel(room), ...args])
+      return script.run<T>(client, allKeys, [epoch, this.#identities.get(this.#nodeOf(room)) ?? '', lifetime, seen, this.#publishCommand, this.#keys.channel(room), ...args])
     }, deadline)
   }
 
@@ -167,7 +180,7 @@ export class RedisBroker implements Broker {
     const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, brought, deadline, [])
     const position = parseCursor(top) as Cursor
     witness.confirm(brought, position)
-    this.#identify(identity)
+    this.#identify(identity, room)
     return position
   }
 
@@ -189,7 +202,7 @@ export class RedisBroker implements Broker {
     try {
       const [identity, top, ...ids] = await this.#run<string[]>(scripts.publish, room, brought, deadline, [history.size, history.maxAge, history.bytes, ...messages], keys)
       witness.confirm(brought, parseCursor(top) as Cursor)
-      this.#identify(identity as string)
+      this.#identify(identity as string, room)
       return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
     } catch (error) {
       return batch.map(() => error as Error)
@@ -209,11 +222,20 @@ export class RedisBroker implements Broker {
     if (strange) this.#events?.doubt([room])
   }
 
-  #identify (identity: string): void {
-    if (identity === '' || identity === this.#identity) return
-    const first = this.#identity === ''
-    this.#identity = identity
-    if (!first) this.#doubt()
+  /** Which node of a Cluster has the room. */
+  #nodeOf (room: string): string {
+    const client = this.#commands?.client
+    return client !== undefined && isCluster(client) ? nodeOf(client, this.#keys.meta(room)) ?? '' : ''
+  }
+
+  #identify (identity: string, room: string): void {
+    if (identity === '') return
+    const node = this.#nodeOf(room)
+    const first = this.#identities.size === 0
+    // A slot that was looked up anew: the node was there before.
+    const known = !this.#identities.has(node) && [...this.#identities.values()].includes(identity)
+    this.#identities.set(node, identity)
+    if (!first && !known) this.#doubt()
   }
 
   /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */
