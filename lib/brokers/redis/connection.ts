@@ -45,8 +45,11 @@ export class Connection {
   readonly #own: boolean
   readonly #scheduler: Scheduler
   readonly #wakes = new Set<() => void>()
+  /** The present link: another number after each reconnect. */
+  link = 0
   #closed = false
   #stopPinging: (() => void) | undefined
+  readonly #count = (): void => { this.link++ }
   readonly #wake = (): void => { for (const wake of this.#wakes) wake() }
   readonly #ignore = (): void => {}
 
@@ -54,6 +57,7 @@ export class Connection {
     this.client = client
     this.#own = own
     this.#scheduler = scheduler
+    client.on('ready', this.#count)
     client.on('ready', this.#wake)
     // It tries again by itself; whoever waits for it is told by its deadline.
     client.on('error', this.#ignore)
@@ -73,6 +77,7 @@ export class Connection {
     this.#closed = true
     this.#stopPinging?.()
     this.#wake()
+    this.client.off('ready', this.#count)
     this.client.off('ready', this.#wake)
     if (this.#own) this.client.disconnect()
     else this.client.off('error', this.#ignore)

@@ -1,9 +1,10 @@
 import type { Cursor } from '../../cursor.js'
 import type { Scheduler } from '../../scheduler.js'
-import type { Broker, BrokerEvents, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
+import type { Broker, BrokerEvents, BrokerLog, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
 import type { RedisClient } from './connection.js'
 import type { Kept, Lineage } from './lineage.js'
 import type { Pending } from './publisher.js'
+import type { Witness } from './witness.js'
 import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
@@ -21,7 +22,15 @@ import { Witnesses } from './witness.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
-const RIGHTS = "redis.call('INFO', 'replication') redis.call('PUBLISH', ARGV[1], '')"
+// What the scripts need the right to, and whether the Redis says who it is.
+const RIGHTS = `
+redis.call('PUBLISH', ARGV[1], '')
+if ARGV[2] == '-' then return end
+local info = redis.pcall('INFO', 'replication')
+return type(info) == 'string' and string.match(info, 'master_replid:%x+')
+`
+// The identity, where it is not gone by.
+const NONE = '-'
 
 const DAY = 24 * 60 * 60 * 1000
 // How many rooms are compared at once after a change of the Redis.
@@ -39,6 +48,9 @@ export interface RedisBrokerOptions {
   idempotencyTtl: number
   /** How long any call may take, in ms. */
   timeout: number
+  /** See the option `brokerOptions.failover`. */
+  failover?: 'detect' | 'suspect' | 'trust'
+  log?: BrokerLog
   scheduler?: Scheduler
 }
 
@@ -56,12 +68,15 @@ export class RedisBroker implements Broker {
   #commands: Connection | undefined
   #live: Live | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last. Where it changes, all that was seen is held against the new one. */
-  #identity = ''
+  /** Of the Redis that answered last. Where it changes, or without one the link, all that was seen is held against the new one. */
+  #identity: string
+  /** Why the subscribers were not sent the last message, where they were not. */
+  #unsent = ''
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
+    this.#identity = (options.failover ?? 'detect') === 'detect' ? '' : NONE
     this.#scheduler = options.scheduler ?? systemScheduler
     const { db, keyPrefix } = options.client.options ?? {}
     this.#keys = new Keys(options.keyPrefix, db, keyPrefix)
@@ -71,7 +86,7 @@ export class RedisBroker implements Broker {
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
     const { client, own } = this.#options
-    this.#commands ??= new Connection(client, own, this.#scheduler)
+    this.#commands ??= this.#connection(client, own)
     this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
       message: (room, payload) => this.#receive(room, payload),
       mended: () => this.#events?.doubt()
@@ -79,8 +94,8 @@ export class RedisBroker implements Broker {
     this.#commands.open()
     this.#live.open()
     const deadline = this.#deadline()
-    // What the scripts need the right to: better found out now.
-    await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel('')), deadline)
+    // Better found out now.
+    if (await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel(''), this.#identity), deadline) === null) this.#identify(NONE)
     await this.#live.untilWhole(deadline)
   }
 
@@ -150,29 +165,37 @@ export class RedisBroker implements Broker {
     return part
   }
 
-  async #run<T> (script: Script, room: string, brought: readonly Cursor[], deadline: number, args: ReadonlyArray<string | number>, keys: readonly string[] = []): Promise<T> {
+  #connection (client: RedisClient, own: boolean): Connection {
+    const connection = new Connection(client, own, this.#scheduler)
+    client.on('ready', () => { if (this.#identity === NONE) this.#doubt() })
+    return connection
+  }
+
+  /** `judged` is told of an answer, by the room's witness, which the script has heard. */
+  async #run<T> (script: Script, room: string, witness: Witness | undefined, deadline: number, args: ReadonlyArray<string | number>, topOf: (reply: T) => unknown = () => {}, keys: readonly string[] = []): Promise<T> {
     const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
     const lifetime = 2 * DAY + this.#options.history.maxAge
-    const seen = brought.map(formatCursor).join(' ')
-    return await this.#open(this.#commands).run((client) => {
+    const commands = this.#open(this.#commands)
+    return await commands.run(async (client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
-      return script.run<T>(client, allKeys, [epoch, this.#identity, lifetime, seen, 'PUBLISH', this.#keys.channel(room), ...args])
+      const brought = witness?.seen ?? []
+      const link = { index: 0, link: commands.link }
+      const suspicion = witness?.suspicion(link, this.#options.failover === 'trust') ?? ''
+      const reply = await script.run<T>(client, allKeys, [epoch, this.#identity, lifetime, brought.map(formatCursor).join(' '), suspicion, 'PUBLISH', this.#keys.channel(room), ...args])
+      witness?.confirm(brought, parseCursor(topOf(reply)) as Cursor, link)
+      return reply
     }, deadline)
   }
 
   async #position (room: string, deadline: number): Promise<Cursor> {
-    const witness = this.#witnesses.of(room)
-    const brought = witness.seen
-    const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, brought, deadline, [])
-    const position = parseCursor(top) as Cursor
-    witness.confirm(brought, position)
+    const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, this.#witnesses.of(room), deadline, [], ([top]) => top)
     this.#identify(identity)
-    return position
+    return parseCursor(top) as Cursor
   }
 
   async #readFrom (room: string, mode: 'last' | 'since', from: number, limit: number, deadline: number): Promise<{ lineage: Lineage, before: number, kept: Kept[], more: boolean }> {
-    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(scripts.read, room, [], deadline, [this.#options.history.maxAge, mode, from, limit])
+    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(scripts.read, room, undefined, deadline, [this.#options.history.maxAge, mode, from, limit])
     const kept: Kept[] = []
     for (let i = 0; i < entries.length; i += 2) kept.push({ offset: Number(entries[i]), text: String(entries[i + 1]) })
     return { lineage: { segments: parseSegments(String(segments)), top: Number(top) }, before: Number(before), kept, more: Number(more) === 1 }
@@ -180,16 +203,14 @@ export class RedisBroker implements Broker {
 
   async #send (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
     const { history, idempotencyTtl, timeout } = this.#options
-    const witness = this.#witnesses.of(room)
-    const brought = witness.seen
     const keys = batch.map(({ idempotencyKey, token }) => this.#keys.idempotency(room, idempotencyKey === undefined ? `i:${token}` : `u:${idempotencyKey}`))
     // A try that was given up can still arrive; it must find what a later one did.
     const messages = batch.flatMap(({ text, idempotencyKey, token }) => [text, idempotencyKey === undefined ? 2 * timeout : idempotencyTtl, token])
     const deadline = Math.max(...batch.map(({ deadline }) => deadline))
     try {
-      const [identity, top, ...ids] = await this.#run<string[]>(scripts.publish, room, brought, deadline, [history.size, history.maxAge, history.bytes, ...messages], keys)
-      witness.confirm(brought, parseCursor(top) as Cursor)
+      const [identity, , unsent, ...ids] = await this.#run<string[]>(scripts.publish, room, this.#witnesses.of(room), deadline, [history.size, history.maxAge, history.bytes, ...messages], ([, top]) => top, keys)
       this.#identify(identity as string)
+      this.#noteUnsent(unsent as string)
       return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
     } catch (error) {
       return batch.map(() => error as Error)
@@ -210,10 +231,19 @@ export class RedisBroker implements Broker {
   }
 
   #identify (identity: string): void {
-    if (identity === '' || identity === this.#identity) return
+    if (identity === '' || identity === this.#identity || this.#identity === NONE) return
     const first = this.#identity === ''
     this.#identity = identity
     if (!first) this.#doubt()
+    if (identity === NONE) {
+      this.#options.log?.warn({}, "fan-out: Redis does not say who it is (INFO is refused, or names no master_replid), so every reconnect is taken for a failover, and all clients are told of a gap. Give the user the right +info; or set brokerOptions.failover to 'suspect' to accept this, to 'trust' where a failover loses nothing")
+    }
+  }
+
+  #noteUnsent (unsent: string): void {
+    if (unsent === this.#unsent) return
+    this.#unsent = unsent
+    if (unsent !== '') this.#options.log?.warn({}, `fan-out: Redis stores messages but does not send them to subscribers, who get them some seconds late. It says: ${unsent}. Give the user the right to PUBLISH to its channels`)
   }
 
   /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */
