@@ -20,9 +20,9 @@ async function redis (url: URL, settings: Settings, log: BrokerLog): Promise<Bro
 
 async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
   const { RedisBroker } = await import('./redis/redis.js')
-  const { keyPrefix, publishTimeout, failover } = brokerOptions
+  const { keyPrefix, publishTimeout, replicas, failover } = brokerOptions
   // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
-  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, failover, log })
+  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
 }
 
 function isRedisClient (broker: object): broker is RedisClient {

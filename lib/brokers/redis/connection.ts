@@ -1,6 +1,12 @@
 import type { Scheduler } from '../../scheduler.js'
 import { errors, retryAfter } from '../../errors.js'
 
+export interface RedisPipeline {
+  evalsha (sha: string, keys: number, ...args: Array<string | number>): unknown
+  wait (replicas: number, timeout: number): unknown
+  exec (): Promise<Array<[error: Error | null, reply?: unknown]> | null>
+}
+
 /** What is used of an ioredis client, of version 5 or 6. */
 export interface RedisClient {
   readonly status: string
@@ -14,6 +20,8 @@ export interface RedisClient {
   unsubscribe (...channels: string[]): Promise<unknown>
   evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   eval (script: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  pipeline (): RedisPipeline
+  wait (replicas: number, timeout: number): Promise<unknown>
   // Any: each event has arguments of its own, and with `unknown` no client's overloads would fit.
   on (event: string, listener: (...args: any[]) => void): unknown
   off (event: string, listener: (...args: any[]) => void): unknown

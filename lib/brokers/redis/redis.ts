@@ -17,6 +17,7 @@ import { positions } from './positions.js'
 import { publish } from './publish.js'
 import { Publisher } from './publisher.js'
 import { read } from './read.js'
+import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
 import { Witnesses } from './witness.js'
 
@@ -31,6 +32,8 @@ return type(info) == 'string' and string.match(info, 'master_replid:%x+')
 `
 // The identity, where it is not gone by.
 const NONE = '-'
+
+type Call<T> = (client: RedisClient, keys: readonly string[], args: ReadonlyArray<string | number>) => Promise<T>
 
 const DAY = 24 * 60 * 60 * 1000
 // How many rooms are compared at once after a change of the Redis.
@@ -49,6 +52,8 @@ export interface RedisBrokerOptions {
   /** How long any call may take, in ms. */
   timeout: number
   /** See the option `brokerOptions.failover`. */
+  /** So many replicas must have a publish before it is acknowledged. */
+  replicas?: number
   failover?: 'detect' | 'suspect' | 'trust'
   log?: BrokerLog
   scheduler?: Scheduler
@@ -66,6 +71,9 @@ export class RedisBroker implements Broker {
   readonly #publisher: Publisher
   readonly #witnesses = new Witnesses()
   #commands: Connection | undefined
+  /** For publishes: the same, unless they wait for replicas, since that blocks a connection. */
+  #publishes: Connection | undefined
+  readonly #replicas: Replicas | undefined
   #live: Live | undefined
   #events: BrokerEvents | undefined
   /** Of the Redis that answered last. Where it changes, or without one the link, all that was seen is held against the new one. */
@@ -78,6 +86,7 @@ export class RedisBroker implements Broker {
     this.#options = options
     this.#identity = (options.failover ?? 'detect') === 'detect' ? '' : NONE
     this.#scheduler = options.scheduler ?? systemScheduler
+    if ((options.replicas ?? 0) > 0) this.#replicas = new Replicas(options.replicas as number)
     const { db, keyPrefix } = options.client.options ?? {}
     this.#keys = new Keys(options.keyPrefix, db, keyPrefix)
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), options.timeout, this.#scheduler, (room, batch) => this.#send(room, batch))
@@ -87,15 +96,18 @@ export class RedisBroker implements Broker {
     this.#events = events
     const { client, own } = this.#options
     this.#commands ??= this.#connection(client, own)
+    this.#publishes ??= this.#replicas === undefined ? this.#commands : this.#connection(client.duplicate(clientOptions), true)
     this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
       message: (room, payload) => this.#receive(room, payload),
       mended: () => this.#events?.doubt()
     })
     this.#commands.open()
+    if (this.#publishes !== this.#commands) this.#publishes.open()
     this.#live.open()
     const deadline = this.#deadline()
     // Better found out now.
     if (await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel(''), this.#identity), deadline) === null) this.#identify(NONE)
+    if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
     await this.#live.untilWhole(deadline)
   }
 
@@ -154,6 +166,7 @@ export class RedisBroker implements Broker {
     this.#events = undefined
     this.#live?.close()
     this.#commands?.close()
+    if (this.#publishes !== this.#commands) this.#publishes?.close()
   }
 
   #deadline (): number {
@@ -171,31 +184,31 @@ export class RedisBroker implements Broker {
     return connection
   }
 
-  /** `judged` is told of an answer, by the room's witness, which the script has heard. */
-  async #run<T> (script: Script, room: string, witness: Witness | undefined, deadline: number, args: ReadonlyArray<string | number>, topOf: (reply: T) => unknown = () => {}, keys: readonly string[] = []): Promise<T> {
+  /** Calls a script, and tells the room's witness what it answered. */
+  async #run<T> (connection: Connection | undefined, call: Call<T>, room: string, witness: Witness | undefined, deadline: number, args: ReadonlyArray<string | number>, topOf: (reply: T) => unknown = () => {}, keys: readonly string[] = []): Promise<T> {
     const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
     const lifetime = 2 * DAY + this.#options.history.maxAge
-    const commands = this.#open(this.#commands)
-    return await commands.run(async (client) => {
+    const over = this.#open(connection)
+    return await over.run(async (client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
       const brought = witness?.seen ?? []
-      const link = { index: 0, link: commands.link }
+      const link = { index: over === this.#commands ? 0 : 1, link: over.link }
       const suspicion = witness?.suspicion(link, this.#options.failover === 'trust') ?? ''
-      const reply = await script.run<T>(client, allKeys, [epoch, this.#identity, lifetime, brought.map(formatCursor).join(' '), suspicion, 'PUBLISH', this.#keys.channel(room), ...args])
+      const reply = await call(client, allKeys, [epoch, this.#identity, lifetime, brought.map(formatCursor).join(' '), suspicion, 'PUBLISH', this.#keys.channel(room), ...args])
       witness?.confirm(brought, parseCursor(topOf(reply)) as Cursor, link)
       return reply
     }, deadline)
   }
 
   async #position (room: string, deadline: number): Promise<Cursor> {
-    const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, this.#witnesses.of(room), deadline, [], ([top]) => top)
+    const [top, identity] = await this.#run<[string, string]>(this.#commands, (...of) => scripts.positions.run(...of), room, this.#witnesses.of(room), deadline, [], ([top]) => top)
     this.#identify(identity)
     return parseCursor(top) as Cursor
   }
 
   async #readFrom (room: string, mode: 'last' | 'since', from: number, limit: number, deadline: number): Promise<{ lineage: Lineage, before: number, kept: Kept[], more: boolean }> {
-    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(scripts.read, room, undefined, deadline, [this.#options.history.maxAge, mode, from, limit])
+    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(this.#commands, (...of) => scripts.read.run(...of), room, undefined, deadline, [this.#options.history.maxAge, mode, from, limit])
     const kept: Kept[] = []
     for (let i = 0; i < entries.length; i += 2) kept.push({ offset: Number(entries[i]), text: String(entries[i + 1]) })
     return { lineage: { segments: parseSegments(String(segments)), top: Number(top) }, before: Number(before), kept, more: Number(more) === 1 }
@@ -206,14 +219,21 @@ export class RedisBroker implements Broker {
     const keys = batch.map(({ idempotencyKey, token }) => this.#keys.idempotency(room, idempotencyKey === undefined ? `i:${token}` : `u:${idempotencyKey}`))
     // A try that was given up can still arrive; it must find what a later one did.
     const messages = batch.flatMap(({ text, idempotencyKey, token }) => [text, idempotencyKey === undefined ? 2 * timeout : idempotencyTtl, token])
+    const replicas = this.#replicas
+    const call: Call<string[]> = replicas === undefined
+      ? (...of) => scripts.publish.run(...of)
+      : (client, keys, args) => replicas.run<string[]>(client, scripts.publish, keys, args).catch((error: Error) => {
+          if (error instanceof TooFewReplicas) for (const pending of batch) pending.why = error.message
+          throw error
+        })
     const deadline = Math.max(...batch.map(({ deadline }) => deadline))
     try {
-      const [identity, , unsent, ...ids] = await this.#run<string[]>(scripts.publish, room, this.#witnesses.of(room), deadline, [history.size, history.maxAge, history.bytes, ...messages], ([, top]) => top, keys)
+      const [identity, , unsent, ...ids] = await this.#run<string[]>(this.#publishes, call, room, this.#witnesses.of(room), deadline, [history.size, history.maxAge, history.bytes, ...messages], ([, top]) => top, keys)
       this.#identify(identity as string)
       this.#noteUnsent(unsent as string)
       return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
     } catch (error) {
-      return batch.map(() => error as Error)
+      return batch.map(({ why }) => why === undefined ? error as Error : retryAfter(new errors.BrokerAway(why)))
     }
   }
 
