@@ -34,15 +34,23 @@ export class RedisServer {
     this.#args = args
   }
 
-  /** `args` as on the command line. Without them it keeps nothing on disk. */
-  static async start (t: Pick<Test, 'teardown'>, args: string[] = [], started = true): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'fan-out-redis-')), args)
-    t.teardown(async () => {
-      await server.kill()
-      await rm(server.#folder, { recursive: true, force: true })
-    })
-    if (started) await server.start()
-    return server
+  /** `args` as on the command line, or what draws them. Without them it keeps nothing on disk. */
+  static async start (t: Pick<Test, 'teardown'>, args: string[] | (() => Promise<string[]>) = [], started = true): Promise<RedisServer> {
+    for (let tries = 0; ; tries++) {
+      const drawn = typeof args === 'function' ? await args() : args
+      const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'fan-out-redis-')), drawn)
+      t.teardown(async () => {
+        await server.kill()
+        await rm(server.#folder, { recursive: true, force: true })
+      })
+      try {
+        if (started) await server.start()
+        return server
+      } catch (error) {
+        // A port that was free a moment ago need not be any more.
+        if (tries === 3) throw error
+      }
+    }
   }
 
   /** A Sentinel, by its configuration, which it rewrites. */
@@ -70,7 +78,9 @@ export class RedisServer {
     const sentinel = this.#args.includes('--sentinel')
     const args = sentinel ? [...this.#args, ...common] : [...common, '--save', '', '--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0', ...this.#args, ...more]
     this.#process = spawn(program, args, { stdio: 'ignore' })
-    await this.admin.ping()
+    const ended = once(this.#process, 'exit').then(([code]) => { throw new Error(`redis-server ended with ${code}`) })
+    ended.catch(() => {})
+    await Promise.race([this.admin.ping(), ended])
     if (sentinel) return
     while (!/loading:0/.test(await this.admin.info('persistence'))) await new Promise((resolve) => setTimeout(resolve, 20))
   }

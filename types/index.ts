@@ -59,8 +59,9 @@ export interface FanOutOptions {
   /** The decorator's name; a second registration needs another, and another prefix. Default: `'rooms'`. */
   name?: string
   /**
-   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`), an ioredis client (`app.redis` of @fastify/redis: it is used for
-   * commands, duplicated for subscriptions, and not closed), or a broker of your own that passes the contract suite.
+   * A URL: `'memory:'`, `'redis://…'` or `'rediss://…'` (with several hosts and `?sentinel=<name>` or `?cluster=true`
+   * Sentinels or a Cluster); an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
+   * connections are opened like it, and it is left alone); or a broker of your own that passes the contract suite.
    * Default: `'memory:'`.
    */
   broker?: string | Broker | RedisClient

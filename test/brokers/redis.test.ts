@@ -12,7 +12,6 @@ const redis = await RedisServer.start(tap)
 
 const settings = ({ size, idempotencyTtl }: Wishes): RedisBrokerOptions => ({
   client: new Redis(redis.url, clientOptions),
-  own: true,
   keyPrefix: 'contract',
   history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 },
   idempotencyTtl,

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import WebSocket from 'ws'
 import { connect, openStream, until } from '../helpers.js'
+import { RedisServer } from '../redis-server.js'
 
 const folder = new URL('../../examples/', import.meta.url)
 
@@ -74,6 +75,12 @@ test('basic.ts: the pages are served, and what is posted arrives', async (t) => 
   t.equal((await post(`${url}/rooms/news`, '{"hello":"world"}')).status, 200)
   t.match(await client.frame({ type: 'message' }), { room: 'news', data: { hello: 'world' } })
   t.match(await stream.event({ event: 'message' }), { data: '{"hello":"world"}' })
+})
+
+test('redis.ts', async (t) => {
+  process.env['REDIS_URL'] = (await RedisServer.start(t)).url
+  const output = await run(t, 'redis.ts')
+  t.equal(output.replace(/ +$/gm, ''), 'subscribed\nreceived published here\nreceived published there\nsubscribed recovered true\nreceived while nobody listened\n')
 })
 
 test('batch.ts', async (t) => {

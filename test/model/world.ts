@@ -165,7 +165,7 @@ export class World {
   /** A call of a script, as `RedisBroker` makes it. Without an answer nothing is learned of it. */
   async #call<T extends { top: Cursor, changed: boolean }> (server: Server, script: (caller: Caller) => Promise<T>, answered = true): Promise<T> {
     const { witness, mode } = server
-    const link = { index: 0, link: server.connections }
+    const link = { index: 0, link: String(server.connections) }
     const caller = { seen: witness.seen, suspicion: witness.suspicion(link, mode === 'trust'), detects: mode === 'detect' }
     const answer = await script(caller)
     if (answered) witness.confirm(caller.seen, answer.top, link)

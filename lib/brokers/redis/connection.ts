@@ -7,24 +7,42 @@ export interface RedisPipeline {
   exec (): Promise<Array<[error: Error | null, reply?: unknown]> | null>
 }
 
-/** What is used of an ioredis client, of version 5 or 6. */
+/**
+ * What is used of an ioredis client, of version 5 or 6, a Cluster's included. One that an app hands over is duplicated,
+ * and otherwise left alone: no connection of ours stands behind what the app does with its own.
+ */
 export interface RedisClient {
   readonly status: string
-  readonly options?: { db?: number | undefined, keyPrefix?: string | undefined }
+  readonly options?: { db?: number | undefined, keyPrefix?: string | undefined, host?: string | undefined, port?: number | undefined }
   readonly isCluster?: boolean
   ping (): Promise<unknown>
   connect (): Promise<unknown>
   disconnect (reconnect?: boolean): void
-  duplicate (options?: object): RedisClient
+  // Any: a Cluster is duplicated by other arguments than a single Redis, and each event has arguments of its own; with
+  // `unknown` no client's overloads would fit.
+  duplicate (...args: any[]): RedisClient
   subscribe (...channels: string[]): Promise<unknown>
   unsubscribe (...channels: string[]): Promise<unknown>
+  ssubscribe (...channels: string[]): Promise<unknown>
+  sunsubscribe (...channels: string[]): Promise<unknown>
   evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   eval (script: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   pipeline (): RedisPipeline
   wait (replicas: number, timeout: number): Promise<unknown>
-  // Any: each event has arguments of its own, and with `unknown` no client's overloads would fit.
   on (event: string, listener: (...args: any[]) => void): unknown
   off (event: string, listener: (...args: any[]) => void): unknown
+}
+
+/** What more is used of a client for a Cluster. */
+export interface ClusterClient extends RedisClient {
+  /** The addresses that serve each slot, the primary's first. */
+  readonly slots: string[][]
+  nodes (role: 'master'): RedisClient[]
+  refreshSlotsCache (): void
+}
+
+export function isCluster (client: RedisClient): client is ClusterClient {
+  return client.isCluster === true
 }
 
 // In ms. A link is asked every `PING` whether it is there, and given up where it has not answered for `SILENCE`: a
@@ -40,6 +58,7 @@ const FOR_NOW = /^(LOADING|BUSY|READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDO
 export const clientOptions = {
   lazyConnect: true,
   autoResubscribe: false,
+  enableAutoPipelining: false,
   enableOfflineQueue: false,
   // What was in flight when the link broke fails at once.
   maxRetriesPerRequest: 0,
@@ -47,28 +66,59 @@ export const clientOptions = {
   retryStrategy: (times: number) => Math.min(50 * times, 500) * (0.5 + Math.random())
 }
 
-/** One connection: asked by deadline, given up when it falls silent. `own`: made here, and so ours to cut and to close. */
+const clusterOptions = {
+  lazyConnect: true,
+  enableAutoPipelining: false,
+  enableOfflineQueue: false,
+  shardedSubscribers: false,
+  scaleReads: 'master',
+  // Where a slot is, is asked anew this often.
+  slotsRefreshInterval: 5_000,
+  clusterRetryStrategy: clientOptions.retryStrategy,
+  redisOptions: { connectTimeout: clientOptions.connectTimeout }
+}
+
+/** Another connection, not opened yet, to what `client` is for. */
+export function connectionLike (client: RedisClient): RedisClient {
+  if (!isCluster(client)) return client.duplicate(clientOptions)
+  // Those that it was started with can be gone by now.
+  const nodes = client.nodes('master').map(({ options }) => ({ host: options?.host, port: options?.port }))
+  // ioredis 5 would let ours take the place of all the client's.
+  const { redisOptions } = client.options as { redisOptions?: object }
+  return client.duplicate(nodes, { ...clusterOptions, redisOptions: { ...redisOptions, ...clusterOptions.redisOptions } })
+}
+
+/** One connection (or on a Cluster, those to its nodes): asked by deadline, given up when it falls silent. */
 export class Connection {
   readonly client: RedisClient
-  readonly #own: boolean
   readonly #scheduler: Scheduler
   readonly #wakes = new Set<() => void>()
-  /** The present link: another number after each reconnect. */
-  link = 0
+  /** Nodes with a ping under way. */
+  readonly #asked = new Set<RedisClient>()
+  /** How often each node was connected to anew; a single Redis is under no name. */
+  readonly #links = new Map<string, number>()
   #closed = false
   #stopPinging: (() => void) | undefined
-  readonly #count = (): void => { this.link++ }
   readonly #wake = (): void => { for (const wake of this.#wakes) wake() }
-  readonly #ignore = (): void => {}
 
-  constructor (client: RedisClient, own: boolean, scheduler: Scheduler) {
+  /** `linked` is called after each connect, to each node. */
+  constructor (client: RedisClient, scheduler: Scheduler, linked = () => {}) {
     this.client = client
-    this.#own = own
     this.#scheduler = scheduler
-    client.on('ready', this.#count)
     client.on('ready', this.#wake)
+    const count = (name: string) => () => {
+      this.#links.set(name, (this.#links.get(name) ?? -1) + 1)
+      linked()
+    }
+    if (isCluster(client)) client.on('+node', (node: RedisClient) => { node.on('ready', count(`${node.options?.host}:${node.options?.port}`)) })
+    else client.on('ready', count(''))
     // It tries again by itself; whoever waits for it is told by its deadline.
-    client.on('error', this.#ignore)
+    client.on('error', () => {})
+  }
+
+  /** The present link to a node (as `nodeOf` names it): something else after each reconnect. */
+  linkTo (node: string): string {
+    return `${node} ${this.#links.get(node) ?? 0}`
   }
 
   get ready (): boolean {
@@ -85,18 +135,15 @@ export class Connection {
     this.#closed = true
     this.#stopPinging?.()
     this.#wake()
-    this.client.off('ready', this.#count)
-    this.client.off('ready', this.#wake)
-    if (this.#own) this.client.disconnect()
-    else this.client.off('error', this.#ignore)
+    this.client.disconnect()
   }
 
-  /** Breaks the link, without waiting for the other side; ioredis connects anew. */
-  cut (): void {
-    if (!this.#own || this.#closed) return
-    const { stream } = this.client as { stream?: { destroy? (): void } }
+  /** Breaks the link, without waiting for the other side; ioredis connects anew. Of a Cluster's nodes it is the pings that find out which is silent. */
+  cut (node = this.client): void {
+    if (this.#closed || isCluster(node)) return
+    const { stream } = node as { stream?: { destroy? (): void } }
     if (stream?.destroy !== undefined) stream.destroy()
-    else this.client.disconnect(true)
+    else node.disconnect(true)
   }
 
   /**
@@ -125,10 +172,10 @@ export class Connection {
   }
 
   /** `work`, or a rejection after `timeout` ms; a link that was silent for so long is cut. */
-  answer<T> (work: Promise<T>, timeout: number): Promise<T> {
+  answer<T> (work: Promise<T>, timeout: number, node = this.client): Promise<T> {
     return new Promise((resolve, reject) => {
       const cancel = this.#scheduler.after(timeout, () => {
-        if (timeout >= SILENCE) this.cut()
+        if (timeout >= SILENCE) this.cut(node)
         reject(new Error(`no answer within ${timeout} ms`))
       })
       work.then(resolve, reject).finally(cancel)
@@ -151,8 +198,13 @@ export class Connection {
   #pingLater (): void {
     this.#stopPinging?.()
     this.#stopPinging = this.#scheduler.after(PING, () => {
-      const asked = this.ready && this.#own ? this.answer(this.client.ping(), SILENCE) : Promise.resolve()
-      asked.catch(() => {}).finally(() => { if (!this.#closed) this.#pingLater() })
+      const nodes = isCluster(this.client) ? this.client.nodes('master') : [this.client]
+      for (const node of nodes) {
+        if (node.status !== 'ready' || this.#asked.has(node)) continue
+        this.#asked.add(node)
+        this.answer(node.ping(), SILENCE, node).catch(() => {}).finally(() => this.#asked.delete(node))
+      }
+      this.#pingLater()
     })
   }
 }

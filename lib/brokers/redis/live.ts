@@ -5,11 +5,28 @@ import { Connection } from './connection.js'
 
 export interface LiveEvents {
   message (room: string, payload: string): void
-  /** The link was broken, and is whole again: all channels are subscribed to. */
-  mended (): void
+  /** The link was broken, and is whole again: these rooms' channels are subscribed to. */
+  mended (rooms: readonly string[]): void
+  /** On a Cluster: Redis has sent us away from some channels, whose slots are served by another node. */
+  moved? (): void
+  /** On a Cluster: the link is broken, or could not be mended. */
+  lost? (): void
 }
 
-// Channels in one SUBSCRIBE, and the pause before what was refused is tried again, in ms.
+/** Where the live messages come from: one connection (`Live`), or on a Cluster one to each node that is needed (`ShardedLive`). */
+export interface LiveLink {
+  open (): void
+  close (): void
+  /** Whether the channel is subscribed to, or is to be. */
+  wants (channel: string): boolean
+  /** Resolves once every message of the room comes, on this channel; rejects after `deadline`. */
+  subscribe (room: string, channel: string, deadline: number): Promise<void>
+  unsubscribe (channel: string): Promise<void>
+  /** Resolves when every channel is subscribed to; rejects after `deadline`. */
+  untilWhole (deadline: number): Promise<void>
+}
+
+// Commands that are sent without waiting for each other, and the pause before what was refused is tried again, in ms.
 const TOGETHER = 500
 const AGAIN = 500
 const TIMEOUT = 2_000
@@ -18,35 +35,46 @@ const TIMEOUT = 2_000
  * The live link: a connection for subscriptions alone, since Redis closes one that falls behind, whatever else it
  * carries. After every loss it subscribes to all channels again, and only when that is done says so.
  */
-export class Live {
+export class Live implements LiveLink {
   readonly #connection: Connection
   readonly #client: RedisClient
   readonly #scheduler: Scheduler
   readonly #events: LiveEvents
+  readonly #sharded: boolean
   /** The channels that are subscribed to, or are to be, and the rooms they are of. */
   readonly #wanted = new Map<string, string>()
-  /** Calls for one channel are obeyed one after the other. */
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #turns = new Turns()
   #whole = false
   #waiting: Array<() => void> = []
   #mending = 0
   #closed = false
 
-  constructor (client: RedisClient, scheduler: Scheduler, events: LiveEvents) {
-    this.#connection = new Connection(client, true, scheduler)
+  /** `sharded`: the channels of a Cluster's node, which come and go with its slots. */
+  constructor (client: RedisClient, scheduler: Scheduler, events: LiveEvents, sharded = false) {
+    this.#connection = new Connection(client, scheduler)
     this.#client = client
     this.#scheduler = scheduler
     this.#events = events
-    client.on('message', (channel: string, payload: string) => {
+    this.#sharded = sharded
+    client.on(sharded ? 'smessage' : 'message', (channel: string, payload: string) => {
       const room = this.#wanted.get(channel)
       if (room !== undefined) events.message(room, payload)
     })
     client.on('ready', () => { void this.#mend() })
-    client.on('close', () => { this.#whole = false })
+    client.on('close', () => {
+      this.#whole = false
+      events.lost?.()
+    })
+    client.on('moved', () => events.moved?.())
   }
 
   wants (channel: string): boolean {
     return this.#wanted.has(channel)
+  }
+
+  /** Whether it carries nothing, and nobody waits for it to. */
+  get idle (): boolean {
+    return this.#wanted.size === 0 && this.#turns.size === 0
   }
 
   open (): void {
@@ -59,18 +87,18 @@ export class Live {
     this.#connection.close()
   }
 
-  /** Resolves once every message of the room comes, on this channel; rejects after `deadline`. */
   subscribe (room: string, channel: string, deadline: number): Promise<void> {
-    return this.#inTurn(channel, async () => {
+    return this.#turns.take(channel, async () => {
       this.#wanted.set(channel, room)
       try {
         for (;;) {
           await this.untilWhole(deadline)
           const mending = this.#mending
           try {
-            await this.#connection.answer(this.#client.subscribe(channel), TIMEOUT)
+            await this.#ask(channel)
             if (this.#whole && mending === this.#mending) return
           } catch (error) {
+            if (isMoved(error)) throw error
             if ((error as Error).name === 'ReplyError') throw retryAfter(new errors.BrokerAway(`Redis refuses: ${(error as Error).message}`))
             await this.#connection.sleep(20)
           }
@@ -83,30 +111,37 @@ export class Live {
   }
 
   unsubscribe (channel: string): Promise<void> {
-    return this.#inTurn(channel, async () => {
+    return this.#turns.take(channel, async () => {
       this.#wanted.delete(channel)
-      if (this.#connection.ready) await this.#connection.answer(this.#client.unsubscribe(channel), TIMEOUT).catch(() => {})
+      if (!this.#connection.ready) return
+      const left = this.#sharded ? this.#client.sunsubscribe(channel) : this.#client.unsubscribe(channel)
+      await this.#connection.answer(left, TIMEOUT).catch(() => {})
     })
   }
 
-  #inTurn<T> (channel: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(channel) ?? Promise.resolve()).then(work, work)
-    this.#turns.set(channel, turn)
-    const end = (): void => { if (this.#turns.get(channel) === turn) this.#turns.delete(channel) }
-    turn.then(end, end)
-    return turn
+  #ask (channel: string): Promise<unknown> {
+    return this.#connection.answer(this.#sharded ? this.#client.ssubscribe(channel) : this.#client.subscribe(channel), TIMEOUT)
   }
 
   async #mend (): Promise<void> {
     const mending = ++this.#mending
     while (mending === this.#mending && this.#connection.ready && !this.#closed) {
       try {
-        const channels = [...this.#wanted.keys()]
-        for (let i = 0; i < channels.length; i += TOGETHER) await this.#connection.answer(this.#client.subscribe(...channels.slice(i, i + TOGETHER)), TIMEOUT)
+        const wanted = [...this.#wanted]
+        const mended: string[] = []
+        for (let i = 0; i < wanted.length; i += TOGETHER) {
+          await Promise.all(wanted.slice(i, i + TOGETHER).map(async ([channel, room]) => {
+            await this.#ask(channel).then(() => mended.push(room), (error: unknown) => {
+              if (!isMoved(error)) throw error
+              this.#wanted.delete(channel)
+              this.#events.moved?.()
+            })
+          }))
+        }
         if (mending !== this.#mending || !this.#connection.ready) return
         this.#whole = true
         this.#wake()
-        this.#events.mended()
+        this.#events.mended(mended)
         return
       } catch {
         // Cut off again, or refused (a right that was taken away): what is quiet is compared meanwhile.
@@ -115,7 +150,6 @@ export class Live {
     }
   }
 
-  /** Resolves when every channel is subscribed to; rejects after `deadline`. */
   async untilWhole (deadline: number): Promise<void> {
     while (!this.#whole || this.#closed) {
       const left = deadline - this.#scheduler.now()
@@ -134,5 +168,27 @@ export class Live {
     const waiting = this.#waiting
     this.#waiting = []
     for (const wake of waiting) wake()
+  }
+}
+
+/** Another node serves the slot of a channel. */
+export function isMoved (error: unknown): boolean {
+  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) ?/.test((error as Error).message)
+}
+
+/** Calls for one channel are obeyed one after the other. */
+export class Turns {
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  get size (): number {
+    return this.#turns.size
+  }
+
+  take<T> (channel: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(channel) ?? Promise.resolve()).then(work, work)
+    this.#turns.set(channel, turn)
+    const end = (): void => { if (this.#turns.get(channel) === turn) this.#turns.delete(channel) }
+    turn.then(end, end)
+    return turn
   }
 }

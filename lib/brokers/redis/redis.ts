@@ -9,9 +9,10 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
-import { Connection, clientOptions } from './connection.js'
+import { Connection, connectionLike, isCluster } from './connection.js'
 import { Keys } from './keys.js'
 import { judge, parseSegments, windowOf } from './lineage.js'
+import type { LiveEvents, LiveLink } from './live.js'
 import { Live } from './live.js'
 import { positions } from './positions.js'
 import { publish } from './publish.js'
@@ -19,17 +20,21 @@ import { Publisher } from './publisher.js'
 import { read } from './read.js'
 import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
+import { nodeOf, ShardedLive } from './sharded-live.js'
 import { Witnesses } from './witness.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
-// What the scripts need the right to, and whether the Redis says who it is.
+// What the scripts need the right to, and what the Redis says of itself.
 const RIGHTS = `
-redis.call('PUBLISH', ARGV[1], '')
-if ARGV[2] == '-' then return end
-local info = redis.pcall('INFO', 'replication')
-return type(info) == 'string' and string.match(info, 'master_replid:%x+')
+redis.call(ARGV[1], ARGV[2], '')
+local function info (section)
+  local text = redis.pcall('INFO', section)
+  return type(text) == 'string' and text or ''
+end
+return info('replication') .. info('cluster')
 `
+const RIGHTS_ROOM = '\u0001fan-out:1:rights'
 // The identity, where it is not gone by.
 const NONE = '-'
 
@@ -40,10 +45,8 @@ const DAY = 24 * 60 * 60 * 1000
 const TOGETHER = 100
 
 export interface RedisBrokerOptions {
-  /** Whose commands are used; subscriptions go over a duplicate of it. */
+  /** To what the broker connects; the client itself is left alone. */
   client: RedisClient
-  /** The client was made for this broker, which closes it. */
-  own: boolean
   keyPrefix: string
   /** The window of a room: messages, ms, bytes. */
   history: { size: number, maxAge: number, bytes: number }
@@ -74,17 +77,19 @@ export class RedisBroker implements Broker {
   /** For publishes: the same, unless they wait for replicas, since that blocks a connection. */
   #publishes: Connection | undefined
   readonly #replicas: Replicas | undefined
-  #live: Live | undefined
+  #live: LiveLink | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last. Where it changes, or without one the link, all that was seen is held against the new one. */
-  #identity: string
+  /** Of the Redis that answered last, or of each node of a Cluster. Where one changes, or without them a link, all that was seen is held against the new one. */
+  readonly #identities = new Map<string, string>()
+  /** Whether identities are gone by. */
+  #detects: boolean
   /** Why the subscribers were not sent the last message, where they were not. */
   #unsent = ''
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
-    this.#identity = (options.failover ?? 'detect') === 'detect' ? '' : NONE
+    this.#detects = (options.failover ?? 'detect') === 'detect'
     this.#scheduler = options.scheduler ?? systemScheduler
     if ((options.replicas ?? 0) > 0) this.#replicas = new Replicas(options.replicas as number)
     const { db, keyPrefix } = options.client.options ?? {}
@@ -94,19 +99,19 @@ export class RedisBroker implements Broker {
 
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
-    const { client, own } = this.#options
-    this.#commands ??= this.#connection(client, own)
-    this.#publishes ??= this.#replicas === undefined ? this.#commands : this.#connection(client.duplicate(clientOptions), true)
-    this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
-      message: (room, payload) => this.#receive(room, payload),
-      mended: () => this.#events?.doubt()
-    })
+    const { client } = this.#options
+    this.#commands ??= this.#connect()
+    this.#publishes ??= this.#replicas === undefined ? this.#commands : this.#connect()
+    this.#live ??= this.#newLive(this.#commands.client)
     this.#commands.open()
     if (this.#publishes !== this.#commands) this.#publishes.open()
     this.#live.open()
     const deadline = this.#deadline()
-    // Better found out now.
-    if (await this.#commands.run((client) => client.eval(RIGHTS, 0, this.#keys.channel(''), this.#identity), deadline) === null) this.#identify(NONE)
+    // What the scripts need the right to: better found out now.
+    const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
+    const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))
+    if (!isCluster(client) && info.includes('cluster_enabled:1')) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
+    if (!/master_replid:\w/.test(info)) this.#suspect()
     if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
     await this.#live.untilWhole(deadline)
   }
@@ -169,6 +174,19 @@ export class RedisBroker implements Broker {
     if (this.#publishes !== this.#commands) this.#publishes?.close()
   }
 
+  #newLive (commands: RedisClient): LiveLink {
+    const events: LiveEvents = {
+      message: (room, payload) => this.#receive(room, payload),
+      mended: (rooms) => this.#events?.doubt(rooms)
+    }
+    if (isCluster(commands)) return new ShardedLive(commands, this.#scheduler, events)
+    return new Live(connectionLike(this.#options.client), this.#scheduler, events)
+  }
+
+  get #publishCommand (): string {
+    return isCluster(this.#options.client) ? 'SPUBLISH' : 'PUBLISH'
+  }
+
   #deadline (): number {
     return this.#scheduler.now() + this.#options.timeout
   }
@@ -178,10 +196,8 @@ export class RedisBroker implements Broker {
     return part
   }
 
-  #connection (client: RedisClient, own: boolean): Connection {
-    const connection = new Connection(client, own, this.#scheduler)
-    client.on('ready', () => { if (this.#identity === NONE) this.#doubt() })
-    return connection
+  #connect (): Connection {
+    return new Connection(connectionLike(this.#options.client), this.#scheduler, () => { if (!this.#detects) this.#doubt() })
   }
 
   /** Calls a script, and tells the room's witness what it answered. */
@@ -193,9 +209,11 @@ export class RedisBroker implements Broker {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
       const brought = witness?.seen ?? []
-      const link = { index: over === this.#commands ? 0 : 1, link: over.link }
+      const node = nodeOf(client, this.#keys.meta(room))
+      const link = { index: over === this.#commands ? 0 : 1, link: over.linkTo(node) }
       const suspicion = witness?.suspicion(link, this.#options.failover === 'trust') ?? ''
-      const reply = await call(client, allKeys, [epoch, this.#identity, lifetime, brought.map(formatCursor).join(' '), suspicion, 'PUBLISH', this.#keys.channel(room), ...args])
+      const identity = this.#detects ? this.#identities.get(node) ?? '' : NONE
+      const reply = await call(client, allKeys, [epoch, identity, lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
       witness?.confirm(brought, parseCursor(topOf(reply)) as Cursor, link)
       return reply
     }, deadline)
@@ -203,7 +221,7 @@ export class RedisBroker implements Broker {
 
   async #position (room: string, deadline: number): Promise<Cursor> {
     const [top, identity] = await this.#run<[string, string]>(this.#commands, (...of) => scripts.positions.run(...of), room, this.#witnesses.of(room), deadline, [], ([top]) => top)
-    this.#identify(identity)
+    this.#identify(identity, room)
     return parseCursor(top) as Cursor
   }
 
@@ -222,14 +240,14 @@ export class RedisBroker implements Broker {
     const replicas = this.#replicas
     const call: Call<string[]> = replicas === undefined
       ? (...of) => scripts.publish.run(...of)
-      : (client, keys, args) => replicas.run<string[]>(client, scripts.publish, keys, args).catch((error: Error) => {
+      : (client, keys, args) => replicas.run<string[]>(client, nodeOf(client, keys[0] as string), scripts.publish, keys, args).catch((error: Error) => {
           if (error instanceof TooFewReplicas) for (const pending of batch) pending.why = error.message
           throw error
         })
     const deadline = Math.max(...batch.map(({ deadline }) => deadline))
     try {
       const [identity, , unsent, ...ids] = await this.#run<string[]>(this.#publishes, call, room, this.#witnesses.of(room), deadline, [history.size, history.maxAge, history.bytes, ...messages], ([, top]) => top, keys)
-      this.#identify(identity as string)
+      this.#identify(identity as string, room)
       this.#noteUnsent(unsent as string)
       return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
     } catch (error) {
@@ -250,20 +268,29 @@ export class RedisBroker implements Broker {
     if (strange) this.#events?.doubt([room])
   }
 
-  #identify (identity: string): void {
-    if (identity === '' || identity === this.#identity || this.#identity === NONE) return
-    const first = this.#identity === ''
-    this.#identity = identity
-    if (!first) this.#doubt()
-    if (identity === NONE) {
-      this.#options.log?.warn({}, "fan-out: Redis does not say who it is (INFO is refused, or names no master_replid), so every reconnect is taken for a failover, and all clients are told of a gap. Give the user the right +info; or set brokerOptions.failover to 'suspect' to accept this, to 'trust' where a failover loses nothing")
-    }
+  #identify (identity: string, room: string): void {
+    if (identity === '' || !this.#detects) return
+    if (identity === NONE) return this.#suspect()
+    const node = nodeOf(this.#open(this.#commands).client, this.#keys.meta(room))
+    const first = this.#identities.size === 0
+    // A slot that was looked up anew: the node was there before.
+    const known = !this.#identities.has(node) && [...this.#identities.values()].includes(identity)
+    this.#identities.set(node, identity)
+    if (!first && !known) this.#doubt()
+  }
+
+  /** Without identities every new link is under suspicion. */
+  #suspect (): void {
+    if (!this.#detects) return
+    this.#detects = false
+    this.#doubt()
+    this.#options.log?.warn({}, "fan-out: Redis does not say who it is (INFO is refused, or names no master_replid), so every reconnect is taken for a failover, and all clients are told of a gap. Give the user the right +info; or set brokerOptions.failover to 'suspect' to accept this, to 'trust' where a failover loses nothing")
   }
 
   #noteUnsent (unsent: string): void {
     if (unsent === this.#unsent) return
     this.#unsent = unsent
-    if (unsent !== '') this.#options.log?.warn({}, `fan-out: Redis stores messages but does not send them to subscribers, who get them some seconds late. It says: ${unsent}. Give the user the right to PUBLISH to its channels`)
+    if (unsent !== '') this.#options.log?.warn({}, `fan-out: Redis stores messages but does not send them to subscribers, who get them some seconds late. It says: ${unsent}. Give the user the right to publish to its channels`)
   }
 
   /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */

@@ -21,16 +21,16 @@ export class TooFewReplicas extends Error {}
  */
 export class Replicas {
   readonly #count: number
-  /** The calls that wait for the round under way. On a Cluster a pipeline goes to one node: there the calls of a room share. */
+  /** By node, the calls that wait for the round under way. */
   readonly #waiting = new Map<string, Call[]>()
 
   constructor (count: number) {
     this.#count = count
   }
 
-  async run<T> (client: RedisClient, script: Script, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<T> {
+  async run<T> (client: RedisClient, node: string, script: Script, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<T> {
     try {
-      return await this.#join(client, script, keys, args) as T
+      return await this.#join(client, node, script, keys, args) as T
     } catch (error) {
       const { message } = error as Error
       if (!/^(NOSCRIPT|MOVED|ASK) ?/.test(message)) throw error
@@ -40,24 +40,23 @@ export class Replicas {
     }
   }
 
-  #join (client: RedisClient, script: Script, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<unknown> {
+  #join (client: RedisClient, node: string, script: Script, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const group = client.isCluster === true ? keys[0] as string : ''
       const call: Call = { script, keys, args, resolve, reject }
-      const waiting = this.#waiting.get(group)
+      const waiting = this.#waiting.get(node)
       if (waiting !== undefined) waiting.push(call)
       else {
-        this.#waiting.set(group, [call])
+        this.#waiting.set(node, [call])
         // What is published in this turn goes together.
-        setImmediate(() => { void this.#work(client, group) })
+        setImmediate(() => { void this.#work(client, node) })
       }
     })
   }
 
-  async #work (client: RedisClient, group: string): Promise<void> {
-    const waiting = this.#waiting.get(group) as Call[]
+  async #work (client: RedisClient, node: string): Promise<void> {
+    const waiting = this.#waiting.get(node) as Call[]
     while (waiting.length > 0) await this.#round(client, waiting.splice(0))
-    this.#waiting.delete(group)
+    this.#waiting.delete(node)
   }
 
   async #round (client: RedisClient, calls: readonly Call[]): Promise<void> {

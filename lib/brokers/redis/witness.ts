@@ -4,8 +4,8 @@ import type { Hole, StoredMessage } from '../broker.js'
 // Of the beginnings of epochs, as many as are remembered.
 const BEGINNINGS = 32
 
-/** The present link of a connection: another number after each reconnect. */
-export interface Link { readonly index: number, readonly link: number }
+/** What a connection has to the room's Redis at present: another after each reconnect, and where another node has the room. */
+export interface Link { readonly index: number, readonly link: string }
 
 /**
  * What this server has seen of a room: the positions that it received or had acknowledged and that the broker has not
@@ -19,7 +19,7 @@ export class Witness {
   /** The last confirmed or observed, in the order of coming. */
   #last: Cursor | undefined
   /** By connection: the link over which the room was last asked about, and the epoch in which it then stood. */
-  readonly #contacts: Array<{ link: number, epoch: number } | undefined> = []
+  readonly #contacts: Array<{ link: string, epoch: number } | undefined> = []
 
   observe ({ epoch, offset }: Cursor): void {
     if (offset > (this.#seen.get(epoch) ?? -1)) this.#seen.set(epoch, offset)
