@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
@@ -13,7 +14,10 @@ async function replicated (t: Test, failover = 'detect' as 'detect' | 'trust'): 
   const link = await Proxy.start(t, primary.port)
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(link.port)])
   await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')), 'replication')
-  const stage = await Stage.start(t, primary.port, { options: { brokerOptions: { replicas: 1, publishTimeout: 3_000, failover } } })
+  const documentation = readFileSync(new URL('../../docs/brokers/redis.md', import.meta.url), 'utf8')
+  const [acl, ...args] = /(ACL SETUSER[^`]*)```/.exec(documentation)![1]!.trim().split(/\s+/)
+  for (const { admin } of [primary, replica]) await admin.call(acl as string, ...args)
+  const stage = await Stage.start(t, primary.port, { user: 'fan-out:secret', options: { brokerOptions: { replicas: 1, publishTimeout: 3_000, failover } } })
   return { primary, replica, link, stage }
 }
 
