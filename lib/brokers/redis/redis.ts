@@ -10,6 +10,7 @@ import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { Connection, connectionLike, isCluster } from './connection.js'
+import { Identities, NONE } from './identities.js'
 import { Keys } from './keys.js'
 import { judge, parseSegments, windowOf } from './lineage.js'
 import type { LiveEvents, LiveLink } from './live.js'
@@ -35,8 +36,6 @@ end
 return info('replication') .. info('cluster')
 `
 const RIGHTS_ROOM = '\u0001fan-out:1:rights'
-// The identity, where it is not gone by.
-const NONE = '-'
 
 type Call<T> = (client: RedisClient, keys: readonly string[], args: ReadonlyArray<string | number>) => Promise<T>
 
@@ -79,17 +78,15 @@ export class RedisBroker implements Broker {
   readonly #replicas: Replicas | undefined
   #live: LiveLink | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last, or of each node of a Cluster. Where one changes, or without them a link, all that was seen is held against the new one. */
-  readonly #identities = new Map<string, string>()
-  /** Whether identities are gone by. */
-  #detects: boolean
+  /** Where one changes, or without them a link, all that was seen is held against the Redis that is there now. */
+  readonly #identities: Identities
   /** Why the subscribers were not sent the last message, where they were not. */
   #unsent = ''
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
-    this.#detects = (options.failover ?? 'detect') === 'detect'
+    this.#identities = new Identities((options.failover ?? 'detect') === 'detect', options.log)
     this.#scheduler = options.scheduler ?? systemScheduler
     if ((options.replicas ?? 0) > 0) this.#replicas = new Replicas(options.replicas as number)
     const { db, keyPrefix } = options.client.options ?? {}
@@ -111,7 +108,7 @@ export class RedisBroker implements Broker {
     const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
     const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))
     if (!isCluster(client) && info.includes('cluster_enabled:1')) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
-    if (!/master_replid:\w/.test(info)) this.#suspect()
+    if (!/master_replid:\w/.test(info)) this.#identities.learn('', NONE)
     if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
     await this.#live.untilWhole(deadline)
   }
@@ -197,7 +194,7 @@ export class RedisBroker implements Broker {
   }
 
   #connect (): Connection {
-    return new Connection(connectionLike(this.#options.client), this.#scheduler, () => { if (!this.#detects) this.#doubt() })
+    return new Connection(connectionLike(this.#options.client), this.#scheduler, () => { if (!this.#identities.detects) this.#doubt() })
   }
 
   /** Calls a script, and tells the room's witness what it answered. */
@@ -212,8 +209,7 @@ export class RedisBroker implements Broker {
       const node = nodeOf(client, this.#keys.meta(room))
       const link = { index: over === this.#commands ? 0 : 1, link: over.linkTo(node) }
       const suspicion = witness?.suspicion(link, this.#options.failover === 'trust') ?? ''
-      const identity = this.#detects ? this.#identities.get(node) ?? '' : NONE
-      const reply = await call(client, allKeys, [epoch, identity, lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
+      const reply = await call(client, allKeys, [epoch, this.#identities.get(node), lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
       witness?.confirm(brought, parseCursor(topOf(reply)) as Cursor, link)
       return reply
     }, deadline)
@@ -269,22 +265,8 @@ export class RedisBroker implements Broker {
   }
 
   #identify (identity: string, room: string): void {
-    if (identity === '' || !this.#detects) return
-    if (identity === NONE) return this.#suspect()
-    const node = nodeOf(this.#open(this.#commands).client, this.#keys.meta(room))
-    const first = this.#identities.size === 0
-    // A slot that was looked up anew: the node was there before.
-    const known = !this.#identities.has(node) && [...this.#identities.values()].includes(identity)
-    this.#identities.set(node, identity)
-    if (!first && !known) this.#doubt()
-  }
-
-  /** Without identities every new link is under suspicion. */
-  #suspect (): void {
-    if (!this.#detects) return
-    this.#detects = false
-    this.#doubt()
-    this.#options.log?.warn({}, "fan-out: Redis does not say who it is (INFO is refused, or names no master_replid), so every reconnect is taken for a failover, and all clients are told of a gap. Give the user the right +info; or set brokerOptions.failover to 'suspect' to accept this, to 'trust' where a failover loses nothing")
+    const client = this.#commands?.client
+    if (client !== undefined && this.#identities.learn(nodeOf(client, this.#keys.meta(room)), identity)) this.#doubt()
   }
 
   #noteUnsent (unsent: string): void {
