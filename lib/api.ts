@@ -2,7 +2,7 @@ import type { ConnectionFilter, FanOutRooms, History, HistoryOptions, Member, Pu
 import type { Outgoing } from './brokers/broker.js'
 import type { Control } from './control.js'
 import type { Settings } from './options.js'
-import type { Presence } from './presence.js'
+import type { Presence } from './presence/presence.js'
 import type { Log } from './rooms/room.js'
 import type { Rooms } from './rooms/rooms.js'
 import type { Connections } from './transports/transport.js'
@@ -106,7 +106,7 @@ export class Api implements FanOutRooms {
   async presence (room: string): Promise<Member[]> {
     if (!isRoomName(room)) throw new errors.InvalidRoom()
     if (this.#parts.presence === undefined) throw new errors.NoPresence()
-    return this.#parts.presence.members(room)
+    return await this.#parts.presence.members(room)
   }
 
   async unsubscribe (room: string, filter: ConnectionFilter, reason = 'taken out by the application'): Promise<void> {

@@ -9,7 +9,7 @@ import { createBroker } from './brokers/index.js'
 import { Control } from './control.js'
 import { errors } from './errors.js'
 import { readOptions } from './options.js'
-import { Presence } from './presence.js'
+import { Presence } from './presence/presence.js'
 import { addRoutes } from './routes/index.js'
 import { isRoomName } from './room-name.js'
 import { Rooms } from './rooms/rooms.js'
@@ -37,10 +37,10 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   })
   const connections = new Connections(settings.limits)
   const control = new Control(rooms, connections, app.log)
-  const presence = settings.presence ? new Presence() : undefined
+  const server = randomBytes(4).toString('hex')
+  const presence = settings.presence ? new Presence(rooms, server) : undefined
   let started = false
   const api = new Api({ settings, rooms, connections, control, presence, log: app.log, ready: () => started && rooms.reachable })
-  const server = randomBytes(4).toString('hex')
   let connectionCount = 0
   const services: Services = {
     settings,
@@ -67,17 +67,18 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   app.addHook('onClose', async () => {
     await leaving?.gone
     connections.stop()
+    if (started && presence !== undefined) await within(FAREWELL, presence.close()).catch(() => {})
     await rooms.close()
   })
 
   const { start, startTimeout } = settings.brokerOptions
-  const starting = startRooms(rooms, control).then(() => { started = true })
+  const starting = startRooms(rooms, presence, control).then(() => { started = true })
   if (start === 'wait') return await within(startTimeout, starting)
   starting.catch(async (error: unknown) => {
     app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
     while (!started && !connections.draining) {
       await sleep(1_000 + 1_000 * Math.random(), undefined, { ref: false })
-      await startRooms(rooms, control).then(() => { started = true }, () => {})
+      await startRooms(rooms, presence, control).then(() => { started = true }, () => {})
     }
   })
 }
@@ -85,9 +86,12 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
 // Of a room's tail, in bytes, and of the messages that wait for its repair.
 const TAIL = 1024 * 1024
 const INBOX = 1_000
+// How long the other servers are told that this one goes, in ms; where they cannot be, they find out.
+const FAREWELL = 500
 
-async function startRooms (rooms: Rooms, control: Control): Promise<void> {
+async function startRooms (rooms: Rooms, presence: Presence | undefined, control: Control): Promise<void> {
   await rooms.start()
+  await presence?.start()
   await control.start()
 }
 

@@ -1,7 +1,7 @@
 import type { Access } from './access.js'
 import type { Api } from './api.js'
 import type { Settings } from './options.js'
-import type { Presence } from './presence.js'
+import type { Presence } from './presence/presence.js'
 import type { Rooms } from './rooms/rooms.js'
 import type { Connections } from './transports/transport.js'
 

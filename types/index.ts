@@ -115,7 +115,7 @@ export interface FanOutOptions {
   queryToken?: boolean
   /** Allow `publish` frames, to whom `authorize` (or a publish key) allows them. Default: false. */
   clientPublish?: boolean
-  /** Keep who is in each room. Default: false. */
+  /** Keep who is in each room, together with all servers on the broker that have it on. Default: false. */
   presence?: boolean
   /** Negotiate permessage-deflate; a message is compressed once, whatever the number of subscribers. Default: false. */
   compression?: boolean
@@ -275,7 +275,7 @@ export interface FanOutRooms {
   subscribe<Data = unknown> (room: string, handler: (event: RoomEvent<Data>) => unknown): Promise<Subscription>
   subscribe<Data = unknown> (room: string, options: SubscribeOptions, handler: (event: RoomEvent<Data>) => unknown): Promise<Subscription>
   history<Data = unknown> (room: string, options?: HistoryOptions): Promise<History<Data>>
-  /** One member for each subscription, on all servers. */
+  /** One member for each subscription, on all servers; one that does not answer within 1 s is left out. Rejects with 404 where no presence is kept, 503 where the broker is away. */
   presence (room: string): Promise<Member[]>
   /** Takes the connections out of the room, on every server. */
   unsubscribe (room: string, filter: ConnectionFilter, reason?: string): Promise<void>

@@ -4,11 +4,21 @@ import type { GapReason } from '../message.js'
 /**
  * What stands between the servers: it gives the messages of a room one order, carries them to every server that
  * subscribed to the room, and keeps a short window of them to read again. The guarantees below are all that a room
- * builds on; `test/brokers/contract.ts` holds every broker to them.
+ * builds on; `test/brokers/contract.ts`, which is exported as `fastify-fan-out/contract`, holds every broker to them.
  *
  * Room names that begin with U+0001 are the servers' own; a broker treats them like any other.
  */
 export interface Broker {
+  /**
+   * It keeps no messages, and has no order among the messages of different servers. What is said below then holds with
+   * these differences, and positions mean something only on the server that they were received on:
+   * - What one server publishes to a room comes in its order, nothing twice; the ids of different servers cannot be compared.
+   * - `previous` is the position before it on this server. `subscribe` and `positions` answer where the room stands here.
+   * - Where messages were, or may have been lost, a hole comes in their place, as an event, before the next message.
+   * - `read` answers any `since` with one hole, to where the room stands here, and otherwise nothing.
+   */
+  readonly windowless?: boolean
+
   /**
    * Connects. Called before anything else, and again after a rejection: where the broker cannot be reached, it rejects.
    * `events` is never called synchronously from within a method of the broker.
@@ -49,9 +59,9 @@ export interface BrokerEvents {
   /**
    * A message of a subscribed room. `message.previous` is the position before it in this room: it is how a room knows
    * that nothing is missing. Where a loss lies between the two, `previous` is the start of the new epoch, which no
-   * subscriber can be standing at.
+   * subscriber can be standing at. A hole comes only from a broker without a window, which could not tell it later.
    */
-  message (room: string, message: StoredMessage): void
+  message (room: string, message: StoredMessage | LiveHole): void
 
   /** Messages of these rooms (all, where none are named) may have been lost: raised when the live link is whole again, never before. */
   doubt (rooms?: readonly string[]): void
@@ -89,6 +99,11 @@ export interface Hole {
   reason: GapReason
   /** For `forked`: the last position common to the reader's history and this one. */
   from?: Cursor
+}
+
+/** A hole in the live stream, after `previous`. */
+export interface LiveHole extends Hole {
+  previous: Cursor
 }
 
 export interface ReadRequest {

@@ -10,12 +10,21 @@ const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) 
     return new MemoryBroker({ history, idempotencyTtl })
   },
   'redis:': redis,
-  'rediss:': redis
+  'rediss:': redis,
+  'redis+pubsub:': redisPubSub,
+  'rediss+pubsub:': redisPubSub
 }
 
 async function redis (url: string, settings: Settings, log: BrokerLog): Promise<Broker> {
   const { clientFor } = await import('./redis/url.js')
   return await redisBroker(clientFor(url), settings, log)
+}
+
+async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Broker> {
+  const [{ NumberedBroker }, { PubSubLink }, { clientFor }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js'), import('./redis/url.js')])
+  const client = clientFor(url.replace('+pubsub', ''))
+  if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
+  return new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 })
 }
 
 async function redisBroker (client: RedisClient, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {

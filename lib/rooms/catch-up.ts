@@ -51,7 +51,7 @@ export class CatchUp {
     room.subscribers.add(subscriber)
     sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed }, subscriber)
     if (start.gap !== undefined) {
-      room.host.counts.gaps++
+      room.counts.gaps++
       subscriber.write(new Batch(room.name, [start.gap]), false)
     }
     const owesSnapshot = start.gap !== undefined || from.since === undefined || from.since === 'earliest'
@@ -127,7 +127,7 @@ export class CatchUp {
     }
     const last = entries.at(-1) as Entry
     subscriber.position = last.id
-    this.#room.host.counts.delivered += entries.length
+    this.#room.counts.delivered += entries.length
     subscriber.write(new Batch(this.#room.name, entries), false)
     return last.type === 'gap' ? 'gap' : 'something'
   }
@@ -160,7 +160,8 @@ export class CatchUp {
   }
 
   async #start (from: From): Promise<Start> {
-    const { limits } = this.#room.host
+    const { limits, broker } = this.#room.host
+    if (broker.windowless === true) return this.#startHere(from)
     if (from.since === 'earliest') return await this.#startReading({ limit: limits.page })
     if (from.since !== undefined) return await this.#resume(from.since)
     if (from.last !== undefined) {
@@ -170,6 +171,12 @@ export class CatchUp {
       return last <= tail.entries.length ? { id: before(tail.base, tail.entries, last), replayed: last } : await this.#startReading({ last, limit: last })
     }
     return { id: this.#room.position, replayed: 0 }
+  }
+
+  /** Where nothing is kept: whoever was away has missed something, as far as anybody can tell. */
+  #startHere ({ since }: From): Start {
+    const { name, position: id } = this.#room
+    return typeof since === 'object' ? { id, recovered: false, replayed: 0, gap: new Gap(name, id, 'expired') } : { id, replayed: 0 }
   }
 
   async #startReading (request: Pick<ReadRequest, 'last' | 'limit'>): Promise<Start> {

@@ -1,4 +1,4 @@
-import type { Broker, Hole, StoredMessage, Window } from '../brokers/broker.js'
+import type { Broker, Hole, LiveHole, StoredMessage, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
 import type { Entry, Gap } from '../message.js'
 import type { Scheduler } from '../scheduler.js'
@@ -18,6 +18,8 @@ export interface Log {
   info (details: object, text: string): void
 }
 
+export interface Counts { received: number, delivered: number, gaps: number, repairs: number }
+
 /** What a room asks of the server it is on. */
 export interface RoomHost {
   readonly broker: Broker
@@ -33,7 +35,8 @@ export interface RoomHost {
     /** Messages that wait while a room is repaired; what does not fit is read again. */
     inbox: number
   }
-  readonly counts: { received: number, delivered: number, gaps: number, repairs: number }
+  /** What happens in a room is counted here. */
+  countsOf (room: string): Counts
   /** The JSON of the room's snapshot, undefined where it has none. */
   readonly snapshot: ((room: string) => Promise<string | undefined>) | undefined
   /** The room has something to flush at the end of this turn. */
@@ -56,6 +59,7 @@ export interface RoomHost {
 export class Room {
   readonly name: string
   readonly host: RoomHost
+  readonly counts: Counts
   readonly subscribers = new Set<Subscriber>()
   /**
    * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
@@ -77,7 +81,7 @@ export class Room {
   /** Accepted in this turn, and not yet given to the live subscribers. */
   #fresh: Entry[] = []
   /** What came while the room was joining or being repaired, in the order of coming. */
-  #inbox: StoredMessage[] = []
+  #inbox: Array<StoredMessage | LiveHole> = []
   #inboxLost = false
   #whole = false
   #joined: Promise<void> | undefined
@@ -87,7 +91,8 @@ export class Room {
   constructor (name: string, host: RoomHost) {
     this.name = name
     this.host = host
-    this.tail = new Run(this.#position)
+    this.counts = host.countsOf(name)
+    this.tail = new Run(this.#position, [], host.broker.windowless !== true)
     this.catchUp = new CatchUp(this)
     this.backlog = new Backlog(this)
   }
@@ -132,9 +137,9 @@ export class Room {
     if (this.#inboxLost) void this.repair()
   }
 
-  /** A message of the live stream, as the broker gave it. */
-  receive (message: StoredMessage): void {
-    this.host.counts.received++
+  /** A message of the live stream, or a hole in it, as the broker gave it. */
+  receive (message: StoredMessage | LiveHole): void {
+    if (message.type === 'message') this.counts.received++
     this.heard = this.host.scheduler.now()
     if (this.#whole && sameCursor(message.previous, this.#position)) {
       this.#accept(message)
@@ -165,7 +170,7 @@ export class Room {
 
   async #repair (): Promise<void> {
     this.#whole = false
-    this.host.counts.repairs++
+    this.counts.repairs++
     while (!this.#closed) {
       const waiting = this.#inbox.length
       const lost = this.#inboxLost
@@ -213,7 +218,7 @@ export class Room {
     return !this.#inboxLost
   }
 
-  #takeInbox (): StoredMessage[] {
+  #takeInbox (): Array<StoredMessage | LiveHole> {
     const inbox = this.#inbox
     this.#inbox = []
     return inbox
@@ -226,7 +231,7 @@ export class Room {
       this.#position = entry.id
       this.#fresh.push(entry)
     } else {
-      this.host.counts.gaps++
+      this.counts.gaps++
       this.#fresh.push(entry)
       this.#moveTo(entry.id)
       this.backlog.forget()
@@ -253,7 +258,7 @@ export class Room {
     const batch = new Batch(this.name, this.#fresh)
     this.#fresh = []
     for (const subscriber of this.#live) {
-      this.host.counts.delivered += batch.entries.length
+      this.counts.delivered += batch.entries.length
       if (subscriber.write(batch, true) && gap === undefined) continue
       // It goes on at its own pace.
       this.#live.delete(subscriber)

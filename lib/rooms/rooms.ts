@@ -1,7 +1,7 @@
 import type { Broker, Outgoing, Published, ReadRequest, Window } from '../brokers/broker.js'
 import type { Scheduler } from '../scheduler.js'
 import type { From } from './catch-up.js'
-import type { Log, RoomHost } from './room.js'
+import type { Counts, Log, RoomHost } from './room.js'
 import type { Sink, Subscriber } from './subscriber.js'
 import { errors, retryAfter } from '../errors.js'
 import { Room } from './room.js'
@@ -47,6 +47,8 @@ export class Rooms implements RoomHost {
   readonly limits: RoomHost['limits']
   readonly snapshot: RoomHost['snapshot']
   readonly counts = { published: 0, received: 0, delivered: 0, gaps: 0, repairs: 0 }
+  /** Of the servers' own rooms. */
+  readonly #internalCounts = { received: 0, delivered: 0, gaps: 0, repairs: 0 }
 
   readonly #linger: number
   readonly #timeout: number
@@ -100,6 +102,10 @@ export class Rooms implements RoomHost {
       usage.subscriptions += subscribers.size
     }
     return usage
+  }
+
+  countsOf (room: string): Counts {
+    return room.startsWith(INTERNAL) ? this.#internalCounts : this.counts
   }
 
   /** Joins `sink` to a room. Rejects where the broker is away, or `signal` was aborted before the answer. */

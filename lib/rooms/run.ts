@@ -23,15 +23,19 @@ export class Run {
   #bytes = 0
   /** When each came, where it was pushed. */
   readonly #times: number[] = []
+  readonly #ordered: boolean
 
-  constructor (base: Cursor, entries: Entry[] = []) {
+  /** `ordered`: offsets grow, whoever published. */
+  constructor (base: Cursor, entries: Entry[] = [], ordered = true) {
     this.base = base
     this.entries = entries
+    this.#ordered = ordered
   }
 
   /** How many entries stand at or before `cursor`, so that `entries.slice(n)` continues from it; −1 where it is no position of this run. */
   indexAfter (cursor: Cursor): number {
     if (sameCursor(cursor, this.base)) return 0
+    if (!this.#ordered) return this.entries.findLastIndex(({ id }) => sameCursor(id, cursor)) + 1 || -1
     // Offsets never fall within a run, but a gap that opens an epoch can repeat the one before it.
     let low = 0
     let high = this.entries.length

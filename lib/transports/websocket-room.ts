@@ -29,7 +29,7 @@ export class WebSocketRoom implements Sink {
   #joined: Joined | undefined
   #subscriber: Subscriber | undefined
   #subscribing: Frame<'subscribe'> | undefined
-  /** What ends with the subscription: its part in the presence. */
+  /** What ends with the subscription, or with the attempt: its part in the presence. */
   #ends: Array<() => void> = []
 
   constructor (name: string, connection: WebSocketConnection) {
@@ -52,6 +52,7 @@ export class WebSocketRoom implements Sink {
         await this.#subscribe(frame, pending.signal)
       } finally {
         this.#pending.delete(pending)
+        if (this.#joined === undefined) this.#leave()
       }
     })
   }
@@ -67,12 +68,13 @@ export class WebSocketRoom implements Sink {
       signal.throwIfAborted()
     } while (caller !== this.#connection.caller)
     this.#subscribing = frame
+    // Before the subscribe: what happens after its answer is told.
+    if (frame.presence === true) await this.#watch()
     const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
     // Where the room has ended it meanwhile, there is nothing to hold.
     if (joined.subscriber.closed) return
     this.#joined = joined
     if (signal.aborted) return this.#leave()
-    if (frame.presence === true) this.#watch()
     this.#join()
     if (caller !== this.#connection.caller) await this.review()
   }
@@ -179,6 +181,7 @@ export class WebSocketRoom implements Sink {
   #leave (): void {
     this.#joined?.leave()
     this.#joined = undefined
+    this.#subscriber = undefined
     for (const end of this.#ends.splice(0)) end()
   }
 
@@ -187,12 +190,12 @@ export class WebSocketRoom implements Sink {
     if (presence !== undefined) this.#ends.push(presence.join(this.name, this.#connection.member))
   }
 
-  #watch (): void {
+  async #watch (): Promise<void> {
     const own = this.#connection.id
     const tell = (type: 'join' | 'leave', member: Member): void => {
-      if (member.connection !== own) this.#connection.send({ type, room: this.name, member })
+      if (this.#subscriber !== undefined && member.connection !== own) this.#connection.send({ type, room: this.name, member })
     }
-    const end = this.#connection.services.presence?.watch(this.name, tell)
+    const end = await this.#connection.services.presence?.watch(this.name, tell)
     if (end !== undefined) this.#ends.push(end)
   }
 }

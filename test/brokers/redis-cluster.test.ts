@@ -1,23 +1,29 @@
 import tap, { test } from 'tap'
+import type { Wishes } from './contract/server.js'
 import { readFileSync } from 'node:fs'
 import { Cluster } from 'ioredis'
 import { RedisBroker } from '../../lib/brokers/redis/redis.js'
 import { connect, newRoom, startApp, until } from '../helpers.js'
 import { RedisCluster } from '../redis-cluster.js'
+import { freePort } from '../redis-server.js'
 import { brokerContract } from './contract.js'
 
 const cluster = await RedisCluster.start(tap)
 const given = new Cluster(cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port })), { lazyConnect: true, redisOptions: { keyPrefix: 'app:' } })
 
-brokerContract({
+const broker = ({ size, idempotencyTtl }: Wishes, client = given, timeout = 5_000): RedisBroker => new RedisBroker({
+  client,
+  keyPrefix: 'contract',
+  history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 },
+  idempotencyTtl,
+  timeout
+})
+
+await brokerContract({
+  test,
   name: 'redis cluster',
-  create: (_, { size, idempotencyTtl }) => new RedisBroker({
-    client: given,
-    keyPrefix: 'contract',
-    history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 },
-    idempotencyTtl,
-    timeout: 5_000
-  })
+  create: (_, wishes) => broker(wishes),
+  unreachable: async (_, wishes) => broker(wishes, new Cluster([{ host: '127.0.0.1', port: await freePort() }], { lazyConnect: true }), 300)
 })
 
 test('the URL of a Cluster\'s node says what is missing', async (t) => {

@@ -1,11 +1,11 @@
 import type { RedisBrokerOptions } from '../../lib/brokers/redis/redis.js'
-import type { ContractOptions, Wishes } from './contract/server.js'
+import type { ContractOptions, Server, TestContext, Wishes } from './contract/server.js'
 import tap, { test } from 'tap'
 import { Redis } from 'ioredis'
 import { clientOptions } from '../../lib/brokers/redis/connection.js'
 import { RedisBroker } from '../../lib/brokers/redis/redis.js'
-import { RedisServer } from '../redis-server.js'
-import { newRoom, Server } from './contract/server.js'
+import { freePort, RedisServer } from '../redis-server.js'
+import { newRoom, Stage } from './contract/server.js'
 import { brokerContract } from './contract.js'
 
 const redis = await RedisServer.start(tap)
@@ -17,16 +17,29 @@ const settings = ({ size, idempotencyTtl }: Wishes): RedisBrokerOptions => ({
   idempotencyTtl,
   timeout: 5_000
 })
-const options: ContractOptions = { name: 'redis', create: (_, wishes) => new RedisBroker(settings(wishes)) }
+const client = (url: string): Redis => new Redis(url, clientOptions)
+const options: ContractOptions = {
+  test,
+  name: 'redis',
+  create: (_, wishes) => new RedisBroker(settings(wishes)),
+  unreachable: async (_, wishes) => new RedisBroker({ ...settings(wishes), client: client(`redis://127.0.0.1:${await freePort()}`), timeout: 300 })
+}
 
-brokerContract(options)
+await brokerContract(options)
+
+/** A server on the broker with other settings, closed when the test ends. */
+async function start (t: TestContext, others: Partial<RedisBrokerOptions> = {}): Promise<Server> {
+  const stage = new Stage(t, { ...options, create: (_, wishes) => new RedisBroker({ ...settings(wishes), ...others }) })
+  t.after(() => stage.close())
+  return await stage.start()
+}
 
 test('rooms of another database, or under another prefix, are others, though channels are common to all', async (t) => {
-  const one = await Server.start(t, options)
-  const others = await Promise.all([`${redis.url}/1`, redis.url].map(async (url, i) => await Server.start(t, {
-    ...options,
-    create: (_, wishes) => new RedisBroker({ ...settings(wishes), client: new Redis(url, clientOptions), keyPrefix: i === 0 ? 'contract' : 'contract:other' })
-  })))
+  const one = await start(t)
+  const others = [
+    await start(t, { client: client(`${redis.url}/1`) }),
+    await start(t, { keyPrefix: 'contract:other' })
+  ]
   const room = newRoom()
   for (const { broker } of [one, ...others]) await broker.subscribe(room)
   await one.publish(room, '1')
@@ -38,10 +51,7 @@ test('rooms of another database, or under another prefix, are others, though cha
 })
 
 test('the window ends by age and by bytes as well', async (t) => {
-  const bounded = async (history: { size: number, maxAge: number, bytes: number }): Promise<Server> => await Server.start(t, {
-    ...options, create: (_, wishes) => new RedisBroker({ ...settings(wishes), history })
-  })
-  const byAge = await bounded({ size: 100, maxAge: 300, bytes: 1_000_000 })
+  const byAge = await start(t, { history: { size: 100, maxAge: 300, bytes: 1_000_000 } })
   const room = newRoom()
   const [first, second] = await byAge.publish(room, '1', '2')
   await new Promise((resolve) => setTimeout(resolve, 350))
@@ -49,7 +59,7 @@ test('the window ends by age and by bytes as well', async (t) => {
   const [third] = await byAge.publish(room, '3')
   t.match(await byAge.broker.read(room, { since: second!, limit: 10 }), { entries: [{ type: 'message', id: third, previous: second }] }, 'positions go on')
 
-  const byBytes = await bounded({ size: 100, maxAge: 60_000, bytes: 25 })
+  const byBytes = await start(t, { history: { size: 100, maxAge: 60_000, bytes: 25 } })
   const other = newRoom()
   await byBytes.publish(other, '"1234567"', '"12345678"', '"123456789"')
   t.equal((await byBytes.broker.read(other, { limit: 10 })).entries.length, 2)

@@ -152,6 +152,12 @@ test('own-broker.ts', async (t) => {
   t.match(output, /^recovered false\ntold .*"reason":"expired"/m)
 })
 
+test('own-broker.test.ts: no-window-broker.ts keeps the contract', async (t) => {
+  const output = await run(t, 'own-broker.test.ts', '--test', '--test-reporter=tap')
+  t.match(output, /ok \d+ - whoever comes back is told a gap/)
+  t.match(output, /^# fail 0$/m)
+})
+
 test('testing.test.ts', async (t) => {
   t.match(await run(t, 'testing.test.ts', '--test', '--test-reporter=tap'), '# pass 3')
 })

@@ -18,11 +18,11 @@ export class Stage {
   #published = 0
   #under = 0
 
-  static async start (t: Test, port: number, { servers = 2, clients = 24, options = {} as FanOutOptions, user = '' } = {}): Promise<Stage> {
+  static async start (t: Test, port: number, { servers = 2, clients = 24, options = {} as FanOutOptions, user = '', scheme = 'redis' } = {}): Promise<Stage> {
     const stage = new Stage()
     for (let i = 0; i < servers; i++) {
       const proxy = await Proxy.start(t, port)
-      const { app, url } = await startApp(t, { broker: user === '' ? proxy.url : proxy.url.replace('//', `//${user}@`), ...options })
+      const { app, url } = await startApp(t, { broker: proxy.url.replace('redis://', `${scheme}://${user === '' ? '' : `${user}@`}`), ...options })
       stage.servers.push({ app, url, proxy })
     }
     for (let i = 0; i < clients; i++) await stage.join(t, stage.servers[i % servers]!)

@@ -23,6 +23,19 @@ function run (t: Test, name: string, cwd: string, command: string, ...args: stri
 // It installs and compiles, on machines with little to spare: the runner is told to wait.
 tap.setTimeout(600_000)
 
+const CONTRACT = `
+import { test } from 'node:test'
+import { MemoryBroker } from 'fastify-fan-out'
+import { brokerContract } from 'fastify-fan-out/contract'
+
+await brokerContract({
+  test,
+  name: 'of the package',
+  alone: true,
+  create: (t, { size, idempotencyTtl }) => new MemoryBroker({ history: { size, maxAge: 300_000, bytes: 4 * 1024 * 1024 }, idempotencyTtl })
+})
+`
+
 const CONSUMER = `
 import Fastify from 'fastify'
 import fanOut, { type FanOutOptions } from 'fastify-fan-out'
@@ -88,9 +101,24 @@ app.ready().then(() => app.rooms.publish('news', 1)).then(({ id }) => { console.
     t.match(run(t, 'the program', consumer, join(consumer, 'node_modules', '.bin', 'fastify-fan-out'), '--version'), /^\d+\.\d+\.\d+/)
   })
 
+  await t.test('the contract of brokers runs from it, under node:test, and is all of the tests that is in it', async (t) => {
+    const files = readdirSync(join(installed, 'dist', 'test'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.js'))
+    t.same(files.filter((path) => !/^brokers\/contract(\.js|\/)/.test(path)), [])
+    for (const path of files) {
+      const imported = [...readFileSync(join(installed, 'dist', 'test', path), 'utf8').matchAll(/ from '([^.][^']*)'/g)].map(([, name]) => name as string)
+      t.same(imported.filter((name) => !name.startsWith('node:')), [], `${path} needs node only`)
+    }
+    writeFileSync(join(consumer, 'contract.mjs'), CONTRACT)
+    const output = run(t, 'node --test', consumer, process.execPath, '--test', '--test-reporter=tap', 'contract.mjs')
+    t.match(output, /ok 1 - the contract of brokers: of the package/)
+    t.match(output, /ok \d+ - reading on from each position/)
+    t.match(output, /^# fail 0$/m)
+  })
+
   await t.test('its types hold in a strict program that checks them all', async (t) => {
     mkdirSync(join(consumer, 'src'))
     writeFileSync(join(consumer, 'src', 'use.ts'), CONSUMER)
+    writeFileSync(join(consumer, 'src', 'contract.ts'), CONTRACT)
     const compile = (options: object) => {
       writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify({
         compilerOptions: {

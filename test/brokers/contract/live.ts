@@ -1,140 +1,158 @@
-import type { Test } from 'tap'
-import type { ContractOptions } from './server.js'
+import type { Cursor } from '../../../lib/cursor.js'
+import type { Tests } from './server.js'
+import assert from 'node:assert/strict'
 import { sameCursor } from '../../../lib/cursor.js'
-import { accepted, chain, newRoom, pause, Server, until } from './server.js'
+import { accepted, chain, meanwhile, newRoom, pause, same } from './server.js'
 
 /** What is published, and how it comes live. */
-export function live (t: Test, options: ContractOptions): void {
-  t.test('messages come in the order of publishing, each following the one before', async (t) => {
-    const server = await Server.start(t, options)
-    const room = newRoom()
-    const start = await server.call((broker) => broker.subscribe(room))
-    const ids = await server.publish(room, '1', '2', '3')
-    const results = accepted(await server.call((broker) => broker.publish(['4', '5', '6', '7'].map((text) => ({ room, text })))))
-    const messages = await server.heard(room, 7)
-    t.same(messages.map(({ text }) => text), ['1', '2', '3', '4', '5', '6', '7'])
-    t.same(messages.map(({ id }) => id), [...ids, ...results.map(({ id }) => id)], 'with the ids that the publisher was told')
-    t.ok(results.every(({ duplicate }) => !duplicate))
-    chain(t, start, messages)
-  })
-
-  t.test('publishes at the same time have one order, and a batch keeps its own', async (t) => {
-    const server = await Server.start(t, options, { size: 1_000 })
+export const live: Tests = {
+  'messages come in the order of publishing, each following the one before': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
     const start = await server.broker.subscribe(room)
-    const batches = await Promise.all(Array.from({ length: 20 }, (_, a) => (
-      server.broker.publish(Array.from({ length: 10 }, (_, b) => ({ room, text: JSON.stringify([a, b]) })))
+    const ids = await server.publish(room, '1', '2', '3')
+    const results = accepted(await server.broker.publish(['4', '5', '6', '7'].map((text) => ({ room, text, idempotencyKey: undefined }))))
+    const messages = await server.heard(room, 7)
+    same(messages.map(({ text }) => text), ['1', '2', '3', '4', '5', '6', '7'], 'each once, in order')
+    same(messages.map(({ id }) => id), [...ids, ...results.map(({ id }) => id)], 'with the ids that the publisher was told')
+    same(results.map(({ duplicate }) => duplicate), [false, false, false, false], 'no key, no duplicate')
+    chain(start, messages)
+  },
+
+  'publishes at the same time have one order, and a batch keeps its own': async (stage) => {
+    const server = await stage.start({ size: 1_000 })
+    const room = newRoom()
+    const start = await server.broker.subscribe(room)
+    const batches = await Promise.all(Array.from({ length: 20 }, async (_, a) => accepted(
+      await server.broker.publish(Array.from({ length: 10 }, (_, b) => ({ room, text: JSON.stringify([a, b]) })))
     )))
     const messages = await server.heard(room, 200)
-    t.equal(messages.length, 200)
-    chain(t, start, messages)
-    const offsets = batches.map((batch) => accepted(batch).map(({ id }) => id.offset))
-    t.ok(offsets.every((batch) => batch.every((offset, i) => i === 0 || offset > (batch[i - 1] as number))), 'positions of a batch grow')
+    same(messages.length, 200, 'each comes once')
+    chain(start, messages)
     for (const [a, batch] of batches.entries()) {
-      for (const [b, { id }] of accepted(batch).entries()) {
-        const message = messages.find((message) => sameCursor(message.id, id))
-        if (message?.text !== JSON.stringify([a, b])) t.fail(`${JSON.stringify(id)} is not what was published`)
+      for (const [b, { id }] of batch.entries()) {
+        assert.ok(b === 0 || id.offset > batch[b - 1]!.id.offset, 'positions grow within a batch')
+        same(messages.find((message) => sameCursor(message.id, id))?.text, JSON.stringify([a, b]), `what was published as ${JSON.stringify(id)}`)
       }
     }
-  })
+  },
 
-  t.test('a batch of many rooms: one result each, in the order given', async (t) => {
-    const server = await Server.start(t, options)
+  'a publish that is asked for after another has resolved comes after it, batches among lone ones': async (stage) => {
+    const server = await stage.start()
+    const [room, other] = [newRoom(), newRoom()]
+    let before = await server.broker.subscribe(room)
+    for (let i = 0; i < 10; i++) {
+      const results = accepted(await server.broker.publish([{ room: other, text: '0' }, { room, text: '1' }, { room: other, text: '0' }, { room, text: '2' }].slice(0, i % 2 === 0 ? 2 : 4)))
+      for (const { id } of results.filter((_, i) => i % 2 === 1)) {
+        assert.ok(id.offset > before.offset, `${JSON.stringify(id)} is above every earlier position, ${JSON.stringify(before)}`)
+        before = id
+      }
+    }
+  },
+
+  'a batch of many rooms: one result each, in the order given': async (stage) => {
+    const server = await stage.start()
     const rooms = Array.from({ length: 30 }, newRoom)
     await Promise.all(rooms.map((room) => server.broker.subscribe(room)))
     const batch = Array.from({ length: 90 }, (_, i) => ({ room: rooms[i % 30] as string, text: String(i) }))
     const results = accepted(await server.broker.publish(batch))
-    t.equal(results.length, 90)
-    await until(() => server.received.length >= 90, '90 messages')
+    same(results.length, 90, 'one result for each')
+    await server.until(() => server.received.length >= 90, '90 messages')
     for (const [r, room] of rooms.entries()) {
       const messages = server.of(room)
-      t.same(messages.map(({ text }) => text), [String(r), String(r + 30), String(r + 60)])
-      t.same(messages.map(({ id }) => id), [results[r]?.id, results[r + 30]?.id, results[r + 60]?.id])
+      same(messages.map(({ text }) => text), [String(r), String(r + 30), String(r + 60)], 'entries of one room keep their order')
+      same(messages.map(({ id }) => id), [results[r]?.id, results[r + 30]?.id, results[r + 60]?.id], 'results stand in the order given')
     }
-    t.same(await server.broker.publish([]), [])
-  })
+    same(await server.broker.publish([]), [], 'nothing, for nothing')
+  },
 
-  t.test('from the position that subscribe answers on, nothing is missing', async (t) => {
-    const server = await Server.start(t, options)
+  'many rooms at once': async (stage) => {
+    const server = await stage.start()
+    const rooms = Array.from({ length: 500 }, newRoom)
+    const starts = await Promise.all(rooms.map((room) => server.broker.subscribe(room)))
+    const ids = (await Promise.all(rooms.map((room) => server.publish(room, '1')))).flat()
+    await server.until(() => server.received.length >= 500, '500 messages')
+    await pause()
+    const expected = rooms.map((room, i) => ({ room, message: { type: 'message', id: ids[i], previous: starts[i], text: '1' } }))
+    const byRoom = (a: { room: string }, b: { room: string }): number => a.room < b.room ? -1 : 1
+    same(server.received.toSorted(byRoom), expected.toSorted(byRoom), 'one message of each')
+    await Promise.all(rooms.map((room) => server.broker.unsubscribe(room)))
+  },
+
+  'from the position that subscribe answers on, nothing is missing': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
-    const publishing = (async () => { for (let i = 0; i < 100; i++) await server.publish(room, String(i)) })()
+    const publishing = meanwhile(async () => { for (let i = 0; i < 100; i++) await server.publish(room, String(i)) })
     await pause(5)
     const start = await server.broker.subscribe(room)
     await publishing
     const [last] = await server.publish(room, '"last"')
     await server.heard(room, 1)
     const messages = server.of(room).filter(({ id }) => id.offset > start.offset)
-    chain(t, start, messages)
-    t.same(messages.at(-1)?.id, last)
-  })
+    chain(start, messages)
+    same(messages.at(-1)?.id, last, 'up to the newest')
+  },
 
-  t.test('only subscribed rooms come, each once, and none after unsubscribe has resolved', async (t) => {
-    const server = await Server.start(t, options)
+  'only subscribed rooms come, each once, and none after unsubscribe has resolved': async (stage) => {
+    const server = await stage.start()
     const [one, other] = [newRoom(), newRoom()]
     await server.broker.subscribe(one)
     await server.broker.subscribe(one)
     await server.publish(other, '1')
     await server.publish(one, '2')
-    t.equal((await server.heard(one, 1)).length, 1, 'once, however often it was subscribed to')
-    t.same(server.of(other), [])
+    same((await server.heard(one, 1)).length, 1, 'once, however often it was subscribed to')
+    same(server.of(other), [], 'nothing of another room')
 
-    const publishing = server.publish(one, '3', '4', '5')
-    await server.call((broker) => broker.unsubscribe(one))
-    const before = server.of(one).length
+    // What comes of it after this is watched for in every test.
+    const publishing = meanwhile(() => server.publish(one, '3', '4', '5'))
+    await server.broker.unsubscribe(one)
     await publishing
     await server.publish(one, '6')
     await pause()
-    t.equal(server.of(one).length, before)
     await server.broker.unsubscribe(one)
     await server.broker.unsubscribe(newRoom())
-  })
+  },
 
-  t.test('subscribe and unsubscribe are obeyed in the order they are called', async (t) => {
-    const server = await Server.start(t, options)
+  'subscribe and unsubscribe are obeyed in the order they are called': async (stage) => {
+    const server = await stage.start()
     const [kept, left] = [newRoom(), newRoom()]
     const { broker } = server
     await Promise.all([broker.subscribe(kept), broker.unsubscribe(kept), broker.subscribe(kept), broker.unsubscribe(kept), broker.subscribe(kept)])
     await Promise.all([broker.subscribe(left), broker.unsubscribe(left), broker.subscribe(left), broker.unsubscribe(left)])
     await server.publish(left, '1')
     await server.publish(kept, '2')
-    t.same((await server.heard(kept, 1)).map(({ text }) => text), ['2'])
-    t.same(server.of(left), [])
-  })
+    same((await server.heard(kept, 1)).map(({ text }) => text), ['2'], 'the last call was to subscribe')
+    same(server.of(left), [], 'the last call was to unsubscribe')
+  },
 
-  t.test('positions: the top of each room, in the order given', async (t) => {
-    const server = await Server.start(t, options)
+  'positions: the top of each room, in the order given': async (stage) => {
+    const server = await stage.start()
     const rooms = Array.from({ length: 50 }, newRoom)
     for (const [i, room] of rooms.entries()) if (i % 2 === 0) await server.publish(room, '1', '2')
     const seen = await Promise.all(rooms.map((room) => server.broker.subscribe(room)))
     const asked = rooms.map((room, i) => ({ room, seen: seen[i]! }))
-    t.same(await server.broker.positions(asked), seen, 'as subscribe told')
+    same(await server.broker.positions(asked), seen, 'as subscribe told')
+    same(await server.broker.positions(asked), seen, 'and the same again, where nothing was published')
     const [id] = await server.publish(rooms[7] as string, '3')
-    t.same(await server.broker.positions([asked[7]!, asked[8]!, asked[7]!]), [id, seen[8], id])
-    t.same(await server.broker.positions([]), [])
-  })
+    if (stage.options.window === false) await server.heard(rooms[7] as string, 1)
+    same(await server.broker.positions([asked[7]!, asked[8]!, asked[7]!]), [id, seen[8], id], 'as they are now')
+    same(await server.broker.positions([]), [], 'nothing, for nothing')
+  },
 
-  if (options.refused !== undefined) {
-    const refused = options.refused
-    t.test('an entry that is refused does not sink the others', async (t) => {
-      const server = await Server.start(t, options)
-      const room = newRoom()
-      await server.broker.subscribe(room)
-      const [first, second, third] = await server.broker.publish([{ room, text: '1' }, { room, ...refused }, { room, text: '3' }])
-      t.ok(second instanceof Error)
-      t.notOk(first instanceof Error || third instanceof Error)
-      t.same((await server.heard(room, 2)).map(({ text }) => text), ['1', '3'])
-    })
-  }
-
-  if (options.alone === true) return
-  t.test('two servers: the same messages, ids and order, whoever publishes', async (t) => {
-    const [one, other] = [await Server.start(t, options), await Server.start(t, options)]
+  'positions: a server that has seen less, or what never was, is told where the room stands': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
-    const start = await one.broker.subscribe(room)
-    await other.broker.subscribe(room)
-    await Promise.all([one, other].map(async (server, s) => { for (let i = 0; i < 50; i++) await server.publish(room, JSON.stringify([s, i])) }))
-    const messages = await one.heard(room, 100)
-    chain(t, start, messages)
-    t.same(await other.heard(room, 100), messages)
-  })
+    const start = await server.broker.subscribe(room)
+    const [first, top] = await server.publish(room, '1', '2') as [Cursor, Cursor]
+    if (stage.options.window === false) await server.heard(room, 2)
+    same(await server.broker.positions([{ room, seen: start }, { room, seen: first }]), [top, top], 'the top, for one behind it')
+    for (const seen of [{ epoch: top.epoch, offset: top.offset + 5 }, { epoch: top.epoch === 12345 ? 54321 : 12345, offset: 1 }]) {
+      const [told] = await server.broker.positions([{ room, seen }]) as [Cursor]
+      assert.ok(!sameCursor(told, seen), 'it does not stand where it never was')
+      same(told.offset, top.offset, 'nothing was published meanwhile')
+      same(await server.broker.subscribe(room), told, 'as subscribe tells')
+    }
+    const [next] = await server.publish(room, '3')
+    assert.ok(next!.offset > top.offset, 'positions go on growing')
+  }
 }

@@ -1,80 +1,133 @@
-import type { Test } from 'tap'
 import type { Cursor } from '../../../lib/cursor.js'
-import type { ContractOptions } from './server.js'
-import { accepted, chain, newRoom, Server, texts } from './server.js'
+import type { Tests } from './server.js'
+import assert from 'node:assert/strict'
+import { accepted, chain, match, meanwhile, messagesOf, newRoom, pause, same, texts } from './server.js'
 
 const MOST = Number.MAX_SAFE_INTEGER
 
 /** What is read from the window. */
-export function reading (t: Test, options: ContractOptions): void {
-  t.test('reading on from each position', async (t) => {
-    const server = await Server.start(t, options)
+export const reading: Tests = {
+  'subscribe answers the top, however often a room is left and joined': async (stage) => {
+    const server = await stage.start()
+    const room = newRoom()
+    let top = await server.broker.subscribe(room)
+    for (const text of ['1', '2', '3']) {
+      same(await server.broker.subscribe(room), top, 'the top, for one who is subscribed')
+      await server.broker.unsubscribe(room)
+      const [id] = await server.publish(room, '"while nobody is there"')
+      top = await server.broker.subscribe(room)
+      same(top, id, 'the top, for one who comes back')
+      const before = server.of(room).length
+      const [next] = await server.publish(room, text)
+      const messages = (await server.heard(room, before + 1)).slice(before)
+      same(messages, [{ type: 'message', id: next, previous: top, text }], 'and on from there, once')
+      top = next as Cursor
+    }
+  },
+
+  'reading on from each position': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
     const start = await server.broker.subscribe(room)
     const ids = await server.publish(room, '1', '2', '3', '4', '5')
-    const positions = [start, ...ids]
-    for (const [i, since] of positions.entries()) {
-      const window = await server.call((broker) => broker.read(room, { since, limit: 100 }))
-      t.same(texts(window), ['1', '2', '3', '4', '5'].slice(i))
-      t.match(window, { start: since, position: ids[4], more: false })
-      chain(t, since, window.entries.filter((entry) => entry.type === 'message'))
+    const live = await server.heard(room, 5)
+    for (const [i, since] of [start, ...ids].entries()) {
+      const window = await server.broker.read(room, { since, limit: 100 })
+      same(window, { entries: live.slice(i), start: since, position: ids[4], more: false }, `from position ${i} on, as they came live`)
+      chain(since, messagesOf(window))
     }
-    t.same((await server.broker.read(room, { since: start, limit: 100 })).entries, await server.heard(room, 5), 'as they came live')
-  })
+  },
 
-  t.test('the oldest, the newest, and page by page', async (t) => {
-    const server = await Server.start(t, options)
+  'the oldest, the newest, and page by page': async (stage) => {
+    const { broker, publish } = await stage.start().then((server) => ({ broker: server.broker, publish: server.publish.bind(server) }))
     const room = newRoom()
-    const [start] = await server.broker.positions([{ room, seen: { epoch: 0, offset: 0 } }])
-    const ids = await server.publish(room, '1', '2', '3', '4', '5')
-    t.match(await server.broker.read(room, { limit: 100 }), { start, position: ids[4], more: false })
-    t.same(texts(await server.broker.read(room, { limit: 100 })), ['1', '2', '3', '4', '5'])
-    const newest = await server.broker.read(room, { last: 2, limit: 100 })
-    t.same(texts(newest), ['4', '5'])
-    t.match(newest, { start: ids[2], position: ids[4], more: false })
-    const all = await server.broker.read(room, { last: 100, limit: 100 })
-    t.same(texts(all), ['1', '2', '3', '4', '5'])
-    t.same(all.start, start)
+    const [start] = await broker.positions([{ room, seen: { epoch: 0, offset: 0 } }]) as [Cursor]
+    const ids = await publish(room, '1', '2', '3', '4', '5')
+    const cases: Array<[request: { since?: Cursor, last?: number, limit: number }, expected: string[], start: Cursor, more: boolean]> = [
+      [{ limit: 100 }, ['1', '2', '3', '4', '5'], start, false],
+      [{ last: 2, limit: 100 }, ['4', '5'], ids[2]!, false],
+      [{ last: 2, limit: 2 }, ['4', '5'], ids[2]!, false],
+      [{ last: 100, limit: 100 }, ['1', '2', '3', '4', '5'], start, false],
+      [{ limit: 2 }, ['1', '2'], start, true],
+      [{ since: ids[1]!, limit: 2 }, ['3', '4'], ids[1]!, true],
+      [{ since: ids[3]!, limit: 2 }, ['5'], ids[3]!, false],
+      // The limit is just met.
+      [{ since: ids[2]!, limit: 2 }, ['4', '5'], ids[2]!, false],
+      [{ limit: 5 }, ['1', '2', '3', '4', '5'], start, false]
+    ]
+    for (const [request, expected, start, more] of cases) {
+      const window = await broker.read(room, request)
+      same({ ...window, entries: texts(window) }, { entries: expected, start, position: ids[4], more }, `read ${JSON.stringify(request)}`)
+    }
+  },
 
-    const first = await server.broker.read(room, { limit: 2 })
-    t.same(texts(first), ['1', '2'])
-    t.match(first, { start, position: ids[4], more: true })
-    const second = await server.broker.read(room, { since: ids[1]!, limit: 2 })
-    t.same([texts(second), second.more], [['3', '4'], true])
-    const third = await server.broker.read(room, { since: ids[3]!, limit: 2 })
-    t.same([texts(third), third.more], [['5'], false])
-    const exact = await server.broker.read(room, { since: ids[2]!, limit: 2 })
-    t.same([texts(exact), exact.more], [['4', '5'], false], 'no more where the limit is just met')
-  })
-
-  t.test('a read sees what was acknowledged before it was asked', async (t) => {
-    const server = await Server.start(t, options)
+  'paging while others publish: all of it, in order, once': async (stage) => {
+    const server = await stage.start({ size: 1_000 })
     const room = newRoom()
+    const start = await server.broker.subscribe(room)
+    let publishing = true
+    const published = meanwhile(async () => {
+      try {
+        for (let i = 0; i < 200; i++) {
+          await server.publish(room, String(i))
+          if (i % 10 === 0) await pause(1)
+        }
+      } finally {
+        publishing = false
+      }
+    })
+    const read: string[] = []
+    for (let since = start, more = true; more;) {
+      // What is read after the last was acknowledged has the rest.
+      const over = !publishing
+      const window = await server.broker.read(room, { since, limit: 7 })
+      assert.ok(window.entries.length <= 7, 'no more than the limit')
+      assert.ok(window.entries.length > 0 || !window.more, 'where there is more, there is something')
+      chain(since, messagesOf(window))
+      read.push(...texts(window))
+      since = window.entries.at(-1)?.id ?? since
+      more = window.more || !over
+      await pause(1)
+    }
+    await published
+    same(read, Array.from({ length: 200 }, (_, i) => String(i)), 'every message')
+  },
+
+  'a read sees what was acknowledged, and what was delivered, before it was asked': async (stage) => {
+    const server = await stage.start()
+    const room = newRoom()
+    await server.broker.subscribe(room)
+    const check = async (text: string, id: Cursor): Promise<void> => {
+      const window = await server.broker.read(room, { limit: 100 })
+      assert.ok(texts(window).includes(text), `message ${text} is read`)
+      assert.ok(window.position.offset >= id.offset, `the top is not below ${JSON.stringify(id)}`)
+    }
+    const delivered: Array<Promise<void>> = []
+    server.onMessage = (_, { text, id }) => delivered.push(meanwhile(() => check(text, id)))
     await Promise.all(Array.from({ length: 50 }, async (_, i) => {
       const [result] = accepted(await server.broker.publish([{ room, text: String(i) }]))
-      const window = await server.broker.read(room, { limit: 100 })
-      if (!texts(window).includes(String(i))) t.fail(`message ${i} is not there yet`)
-      if (window.position.offset < result!.id.offset) t.fail('the top is behind')
+      await check(String(i), result!.id)
     }))
-    t.pass('all seen')
-  })
+    await server.heard(room, 50)
+    await Promise.all(delivered)
+    same(delivered.length, 50, 'each was looked for when it came')
+  },
 
-  t.test('a room in which nothing was ever published has a position, and one that resumes', async (t) => {
-    const server = await Server.start(t, options)
+  'a room in which nothing was ever published has a position, and one that resumes': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
     const start = await server.broker.subscribe(room)
-    t.same(await server.broker.read(room, { since: start, limit: 10 }), { entries: [], start, position: start, more: false })
-    t.same(await server.broker.read(room, { limit: 10 }), { entries: [], start, position: start, more: false })
-    t.same(await server.broker.read(room, { last: 3, limit: 10 }), { entries: [], start, position: start, more: false })
+    const nothing = { entries: [], start, position: start, more: false }
+    for (const request of [{ since: start, limit: 10 }, { limit: 10 }, { last: 3, limit: 10 }]) same(await server.broker.read(room, request), nothing, `read ${JSON.stringify(request)}`)
     await server.broker.unsubscribe(room)
+    same(await server.broker.read(room, { since: start, limit: 10 }), nothing, 'after it was left')
     const [id] = await server.publish(room, '1')
     const window = await server.broker.read(room, { since: start, limit: 10 })
-    t.same(texts(window), ['1'])
-    t.match(window, { start, position: id, more: false })
-  })
+    same({ ...window, entries: texts(window) }, { entries: ['1'], start, position: id, more: false }, 'it resumes')
+  },
 
-  t.test('expired: the window has moved past the cursor', async (t) => {
-    const server = await Server.start(t, options, { size: 20 })
+  'expired: the window has moved past the cursor': async (stage) => {
+    const server = await stage.start({ size: 20 })
     const room = newRoom()
     const start = await server.broker.subscribe(room)
     const ids: Cursor[] = []
@@ -83,61 +136,73 @@ export function reading (t: Test, options: ContractOptions): void {
       ids.push(...accepted(await server.broker.publish(Array.from({ length: 50 }, (_, i) => ({ room, text: String(round * 50 + i) })))).map(({ id }) => id))
     }
     const window = await server.broker.read(room, { since: start, limit: 10_000 })
-    const [hole, first] = window.entries
-    t.match(hole, { type: 'gap', reason: 'expired' })
-    if (first?.type !== 'message') return t.fail('no message is retained')
-    t.same(hole?.id, first.previous, 'the hole ends just before the oldest message')
-    t.same(window.start, hole?.id)
-    t.equal(window.entries.filter(({ type }) => type === 'gap').length, 1)
-    t.ok(window.entries.length > 20, 'no less is retained than was asked for')
-    t.same(window.position, ids.at(-1))
-    chain(t, window.start, window.entries.filter((entry) => entry.type === 'message'))
+    const [hole, ...messages] = window.entries
+    const [first] = messages
+    assert.ok(first?.type === 'message', 'messages are retained after the hole')
+    same(hole, { type: 'gap', reason: 'expired', id: first.previous }, 'one hole, which ends just before the oldest message')
+    assert.ok(messages.length >= 20, 'no less is retained than was asked for')
+    match(window, { start: first.previous, position: ids.at(-1)!, more: false }, 'the reader stands where the hole ends')
+    same(messagesOf(window).map(({ id }) => id), ids.slice(-messages.length), 'every later message, and no second hole')
+    chain(window.start, messagesOf(window))
 
     const limited = await server.broker.read(room, { since: start, limit: 2 })
-    t.same(limited.entries, window.entries.slice(0, 3), 'the limit is of messages')
-    t.equal(limited.more, true)
-    t.same((await server.broker.read(room, { since: window.start, limit: 1 })).entries, [first], 'no hole from the oldest position on')
-    const earliest = await server.broker.read(room, { limit: 1 })
-    t.same([earliest.entries, earliest.start], [[first], first.previous], 'nor for who begins with the oldest')
-    t.match(await server.broker.read(room, { since: ids.at(-1)!, limit: 1 }), { entries: [], more: false }, 'nor at the top')
-  })
+    match(limited, { entries: window.entries.slice(0, 3), more: true }, 'the limit is of messages')
+    same((await server.broker.read(room, { since: window.start, limit: 1 })).entries, [first], 'no hole from the oldest position on')
+    match(await server.broker.read(room, { limit: 1 }), { entries: [first], start: first.previous }, 'nor for who begins with the oldest')
+    match(await server.broker.read(room, { last: 1, limit: 1 }), { entries: messages.slice(-1), start: ids.at(-2)! }, 'nor with the newest')
+    match(await server.broker.read(room, { since: ids.at(-1)!, limit: 1 }), { entries: [], more: false }, 'nor at the top')
+    const before = ids[ids.length - messages.length - 2]
+    if (before !== undefined) match(await server.broker.read(room, { since: before, limit: 1 }), { entries: [hole!, first] }, 'a hole for who missed a single message')
+  },
 
-  t.test('epoch: the cursor is of another history', async (t) => {
-    const server = await Server.start(t, options)
+  'epoch: the cursor is of another history': async (stage) => {
+    const server = await stage.start()
     const [room, empty] = [newRoom(), newRoom()]
     const start = await server.broker.subscribe(room)
     const ids = await server.publish(room, '1', '2', '3')
     const nothing = await server.broker.subscribe(empty)
-    const forged = [0, 1, 12345, ids[0]!.epoch === MOST ? 2 : MOST].filter((epoch) => epoch !== start.epoch && epoch !== ids[0]!.epoch && epoch !== nothing.epoch)
-    for (const epoch of forged) {
+    const known = [start.epoch, ids[0]!.epoch, nothing.epoch]
+    for (const epoch of [0, 1, 12345, MOST].filter((epoch) => !known.includes(epoch))) {
       for (const offset of [0, 1, 2, 3, MOST]) {
-        const window = await server.broker.read(room, { since: { epoch, offset }, limit: 10 })
-        if (texts(window).join() !== 'epoch,1,2,3') t.same(texts(window), ['epoch', '1', '2', '3'], `${epoch}-${offset}`)
-        t.same([window.entries[0]?.id, window.start, window.position], [start, start, ids[2]])
-        const none = await server.broker.read(empty, { since: { epoch, offset }, limit: 10 })
-        t.same(none, { entries: [{ type: 'gap', reason: 'epoch', id: nothing }], start: nothing, position: nothing, more: false })
+        const since = { epoch, offset }
+        const window = await server.broker.read(room, { since, limit: 10 })
+        match(window, { start, position: ids[2]!, more: false }, `read since ${JSON.stringify(since)}`)
+        same([window.entries[0], ...texts(window).slice(1)], [{ type: 'gap', reason: 'epoch', id: start }, '1', '2', '3'], `read since ${JSON.stringify(since)}`)
+        const none = await server.broker.read(empty, { since, limit: 10 })
+        same(none, { entries: [{ type: 'gap', reason: 'epoch', id: nothing }], start: nothing, position: nothing, more: false }, `read an empty room since ${JSON.stringify(since)}`)
       }
     }
-  })
+  },
 
-  t.test('forked: the cursor is above the top', async (t) => {
-    const server = await Server.start(t, options)
+  'forked: the cursor is above the top': async (stage) => {
+    const server = await stage.start()
     const room = newRoom()
-    const [, top] = await server.publish(room, '1', '2')
-    for (const offset of [top!.offset + 1, top!.offset + 1_000, MOST]) {
-      const window = await server.broker.read(room, { since: { epoch: top!.epoch, offset }, limit: 10 })
-      t.same(window, { entries: [{ type: 'gap', reason: 'forked', id: top, from: top }], start: top, position: top, more: false })
+    const [, top] = await server.publish(room, '1', '2') as [Cursor, Cursor]
+    for (const offset of [top.offset + 1, top.offset + 1_000, MOST]) {
+      const window = await server.broker.read(room, { since: { epoch: top.epoch, offset }, limit: 10 })
+      same(window, { entries: [{ type: 'gap', reason: 'forked', id: top, from: top }], start: top, position: top, more: false }, 'a hole, back to the top')
     }
     const [third] = await server.publish(room, '3')
-    t.same((await server.broker.read(room, { since: third!, limit: 10 })).entries, [], 'and good once it has come true')
-  })
+    same((await server.broker.read(room, { since: third!, limit: 10 })).entries, [], 'and good once it has come true')
+  },
 
-  t.test('the cursor of one room is no key to another', async (t) => {
-    const server = await Server.start(t, options)
+  'the cursor of one room is no key to another': async (stage) => {
+    const server = await stage.start()
     const [one, other] = [newRoom(), newRoom()]
     const [foreign] = (await server.publish(one, '1', '2', '3')).slice(-1)
     await server.publish(other, '4')
     const { entries } = await server.broker.read(other, { since: foreign!, limit: 10 })
-    t.equal(entries[0]?.type, 'gap', 'never silence')
-  })
+    same(entries[0]?.type, 'gap', 'never silence')
+  },
+
+  'reading forged cursors changes nothing': async (stage) => {
+    const server = await stage.start()
+    const room = newRoom()
+    const start = await server.broker.subscribe(room)
+    const ids = await server.publish(room, '1', '2')
+    for (const since of [{ epoch: ids[0]!.epoch, offset: MOST }, { epoch: 12345, offset: 1 }]) await server.broker.read(room, { since, limit: 10 })
+    same(await server.broker.positions([{ room, seen: ids[1]! }]), [ids[1]], 'the room stands where it stood')
+    await server.publish(room, '3')
+    chain(start, await server.heard(room, 3))
+  }
 }
