@@ -43,7 +43,9 @@ export const optionsSchema = {
       keyPrefix: { type: 'string', minLength: 1, default: 'fan-out' },
       start: { enum: ['wait', 'background'], default: 'wait' },
       startTimeout: time(8_000),
-      publishTimeout: time(5_000)
+      publishTimeout: time(5_000),
+      replicas: { type: 'integer', minimum: 0, default: 0 },
+      failover: { enum: ['detect', 'suspect', 'trust'], default: 'detect' }
     }),
     history: object({ size: { ...size(1_000), maximum: 1_000_000 }, maxAge: time(5 * MINUTE), bytes: size(4 * MiB) }),
     idempotencyTtl: time(5 * MINUTE),

@@ -23,7 +23,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   if (app.hasDecorator(settings.name)) throw new errors.InvalidOption(`options.name: the app already has a decorator "${settings.name}"; a second registration takes another name and another prefix`)
   await useWebSocketServer(app, settings)
 
-  const broker = await createBroker(settings)
+  const broker = await createBroker(settings, app.log)
   const { history, snapshot } = settings
   const rooms = new Rooms({
     broker,

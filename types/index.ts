@@ -74,6 +74,14 @@ export interface FanOutOptions {
     startTimeout?: number
     /** How long a publish, or a read, may take before it fails with 503. Default: 5,000 ms. */
     publishTimeout?: number
+    /** Redis: a publish is acknowledged only when so many replicas have it, and refused (503) where they do not in time. Default: 0. */
+    replicas?: number
+    /**
+     * Redis: how it is known that another may have taken its place, without all that was acknowledged. `'detect'`: by its
+     * `master_replid`; where `INFO` does not name one, as `'suspect'`, with a warning. `'suspect'`: every reconnect counts as one,
+     * and is a gap for all. `'trust'`: a reconnect alone is no gap. Default: `'detect'`.
+     */
+    failover?: 'detect' | 'suspect' | 'trust'
   }
   /** The replay window of each room, bounded by all three. */
   history?: {

@@ -67,6 +67,11 @@ export interface BrokerEvents {
   doubt (rooms?: readonly string[]): void
 }
 
+/** What a broker uses of a Fastify logger. */
+export interface BrokerLog {
+  warn (details: object, text: string): void
+}
+
 export interface Outgoing {
   room: string
   /** JSON on one line. */

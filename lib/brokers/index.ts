@@ -1,10 +1,10 @@
 import type { Settings } from '../options.js'
-import type { Broker } from './broker.js'
+import type { Broker, BrokerLog } from './broker.js'
 import type { RedisClient } from './redis/connection.js'
 import { errors } from '../errors.js'
 
 // Each is imported only where it is asked for: nobody loads the client of a broker that is not used.
-const schemes: Record<string, (url: string, settings: Settings) => Promise<Broker>> = {
+const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) => Promise<Broker>> = {
   'memory:': async (_, { history, idempotencyTtl }) => {
     const { MemoryBroker } = await import('./memory.js')
     return new MemoryBroker({ history, idempotencyTtl })
@@ -15,9 +15,9 @@ const schemes: Record<string, (url: string, settings: Settings) => Promise<Broke
   'rediss+pubsub:': redisPubSub
 }
 
-async function redis (url: string, settings: Settings): Promise<Broker> {
+async function redis (url: string, settings: Settings, log: BrokerLog): Promise<Broker> {
   const { clientFor } = await import('./redis/url.js')
-  return await redisBroker(clientFor(url), settings)
+  return await redisBroker(clientFor(url), settings, log)
 }
 
 async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Broker> {
@@ -27,11 +27,11 @@ async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTi
   return new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 })
 }
 
-async function redisBroker (client: RedisClient, { brokerOptions, history, idempotencyTtl }: Settings): Promise<Broker> {
+async function redisBroker (client: RedisClient, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
   const { RedisBroker } = await import('./redis/redis.js')
-  const { keyPrefix, publishTimeout } = brokerOptions
+  const { keyPrefix, publishTimeout, replicas, failover } = brokerOptions
   // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
-  return new RedisBroker({ client, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95 })
+  return new RedisBroker({ client, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
 }
 
 function isRedisClient (broker: object): broker is RedisClient {
@@ -41,10 +41,10 @@ function isRedisClient (broker: object): broker is RedisClient {
 const methods = ['start', 'subscribe', 'unsubscribe', 'publish', 'read', 'positions', 'close'] as const
 
 /** The broker that the options name: made from a URL, or one that was handed over. */
-export async function createBroker (settings: Settings): Promise<Broker> {
+export async function createBroker (settings: Settings, log: BrokerLog): Promise<Broker> {
   const { broker } = settings
   if (typeof broker !== 'string') {
-    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) return await redisBroker(broker, settings)
+    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) return await redisBroker(broker, settings, log)
     const given = broker as Broker
     const missing = methods.find((method) => typeof (given as Partial<Broker> | null)?.[method] !== 'function')
     if (missing === undefined) return given
@@ -57,5 +57,5 @@ export async function createBroker (settings: Settings): Promise<Broker> {
     const given = scheme === undefined ? 'this is none' : `not with ${scheme}`
     throw new errors.InvalidOption(`options.broker takes a URL that begins with ${Object.keys(schemes).join(' or ')}; ${given}`)
   }
-  return await create(broker, settings)
+  return await create(broker, settings, log)
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Cursor } from '../../lib/cursor.js'
 import type { Window } from '../../lib/brokers/broker.js'
-import type { Nodes } from './scripts.js'
+import type { Caller, Nodes } from './scripts.js'
 import { randomInt } from 'node:crypto'
 import { judge, parseSegments, windowOf } from '../../lib/brokers/redis/lineage.js'
 import { positions } from '../../lib/brokers/redis/positions.js'
@@ -31,25 +31,27 @@ export class RedisNodes implements Nodes {
   get #meta (): string { return `{${this.#room}}:m` }
   get #stream (): string { return `{${this.#room}}:s` }
 
-  async #script (node: number, script: string, keys: string[], witnessed: readonly Cursor[], args: Array<string | number>): Promise<any> {
-    const before = await this.#lineage(node)
-    const shared = [randomInt(1, 2 ** 48 - 1), '', 30 * HOUR, witnessed.map(formatCursor).join(' ')]
-    const reply = await this.#redis[node]!.eval(script, keys.length, ...keys, ...shared, 'PUBLISH', this.#room, ...args)
+  async #script (node: number, script: string, keys: string[], { seen, suspicion, detects }: Caller, args: Array<string | number>): Promise<any> {
+    const [before, redis] = [await this.#lineage(node), this.#redis[node]!]
+    const shared = [randomInt(1, 2 ** 48 - 1), detects ? '' : '-', 30 * HOUR, seen.map(formatCursor).join(' '), suspicion]
+    const reply = await redis.eval(script, keys.length, ...keys, ...shared, 'PUBLISH', this.#room, ...args)
     return [reply, await this.#lineage(node) !== before]
   }
 
   async #lineage (node: number): Promise<string> {
-    return JSON.stringify(await this.#redis[node]!.hmget(this.#meta, 'r', 'l'))
+    const [identity, lineage] = await this.#redis[node]!.hmget(this.#meta, 'r', 'l')
+    // A segment that is not flagged is announced only with another identity.
+    return [identity, ...(lineage ?? '').split(' ').filter((segment, i) => i === 0 || segment.split(':')[2] === '1')].join(' ')
   }
 
-  async publish (node: number, text: string, witnessed: readonly Cursor[]): Promise<{ id: Cursor, previous: Cursor, changed: boolean }> {
+  async publish (node: number, text: string, caller: Caller): Promise<{ id: Cursor, previous: Cursor, changed: boolean }> {
     // What a message says of the one before it comes on the room's channel.
     const subscriber = this.#redis[node]!.duplicate()
     const sent: string[] = []
     subscriber.on('message', (_, text) => sent.push(text))
     await subscriber.subscribe(this.#room)
     const key = `{${this.#room}}:k:${++this.#calls}`
-    const [[, , id], changed] = await this.#script(node, publish, [this.#meta, this.#stream, key], witnessed, [this.#size, HOUR, 1e9, text, HOUR, ''])
+    const [[, , , id], changed] = await this.#script(node, publish, [this.#meta, this.#stream, key], caller, [this.#size, HOUR, 1e9, text, HOUR, ''])
     await this.#note(node)
     await subscriber.ping()
     subscriber.disconnect()
@@ -58,16 +60,16 @@ export class RedisNodes implements Nodes {
     return { id: parseCursor(id)!, previous: parseCursor(previous)!, changed }
   }
 
-  async positions (node: number, witnessed: readonly Cursor[]): Promise<{ top: Cursor, changed: boolean }> {
-    const [[top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], witnessed, [])
+  async positions (node: number, caller: Caller): Promise<{ top: Cursor, changed: boolean }> {
+    const [[top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], caller, [])
     await this.#note(node)
     return { top: parseCursor(top)!, changed }
   }
 
-  async read (node: number, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window> {
+  async read (node: number, detects: boolean, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window> {
     let from = since.offset
     for (;;) {
-      const [[lineage, top, before, more, ...flat]] = await this.#script(node, read, [this.#meta, this.#stream], [], [HOUR, 'since', from, limit])
+      const [[lineage, top, before, more, ...flat]] = await this.#script(node, read, [this.#meta, this.#stream], { seen: [], suspicion: '', detects }, [HOUR, 'since', from, limit])
       const judged = judge({ segments: parseSegments(lineage), top: Number(top) }, since, Number(before), forebears)
       if (judged.from !== from) {
         from = judged.from

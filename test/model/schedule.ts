@@ -15,7 +15,11 @@ export type Action =
   | { do: 'restart', node: number, lost: number }
   | { do: 'flush' | 'deleteMeta' | 'deleteStream', node: number }
 
-export interface Schedule { nodes: number, servers: number, readers: number, window: number, actions: Action[] }
+/** As the option `brokerOptions.failover`. */
+export type Mode = 'detect' | 'suspect' | 'trust'
+
+/** `modes`: of the servers. */
+export interface Schedule { nodes: number, modes: Mode[], readers: number, window: number, actions: Action[] }
 
 const some = (max: number): fc.Arbitrary<number> => fc.integer({ min: 0, max })
 const node = some(2)
@@ -43,11 +47,11 @@ const harmful = [
   action(1, { do: fc.constant('crash'), server })
 ]
 
-/** `lossless`: only what loses nothing. */
-export function schedules (length: number, lossless: boolean): fc.Arbitrary<Schedule> {
+/** `lossless`: only what loses nothing. Each server is in one of `modes`. */
+export function schedules (length: number, lossless: boolean, modes: readonly Mode[]): fc.Arbitrary<Schedule> {
   return fc.record({
     nodes: fc.constant(3),
-    servers: fc.integer({ min: 1, max: 3 }),
+    modes: fc.array(fc.constantFrom(...modes), { minLength: 1, maxLength: 3 }),
     readers: fc.integer({ min: 1, max: 4 }),
     window: fc.oneof(fc.constant(100), fc.integer({ min: 1, max: 6 })),
     actions: fc.array(fc.oneof(...harmless, ...(lossless ? [] : harmful)), { minLength: 1, maxLength: length, size: 'max' })

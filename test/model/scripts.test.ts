@@ -15,7 +15,7 @@ test('the scripts do what the model does', { timeout: 0 }, async (t) => {
   let room = 0
   const simulate = async (schedule: Schedule): Promise<{ wrong: string, story: string[] } | undefined> => {
     const nodes = new RedisNodes(servers.map(({ admin }) => admin), schedule.window, `room ${++room}`)
-    const world = new World(nodes, schedule.nodes, schedule.servers, schedule.readers)
+    const world = new World(nodes, schedule.nodes, schedule.modes, schedule.readers)
     try {
       await world.run(schedule.actions)
       return undefined
@@ -23,19 +23,21 @@ test('the scripts do what the model does', { timeout: 0 }, async (t) => {
       return { wrong: (error as Error).stack as string, story: world.story }
     }
   }
-  for (const lossless of [true, false]) {
-    const details = await fc.check(fc.asyncProperty(schedules(40, lossless), async (schedule) => {
-      const failure = await simulate(schedule)
-      if (failure !== undefined) throw new Error(failure.wrong)
-    }), { numRuns: Number(LINEAGE_RUNS), ...(seed !== undefined && { seed: Number(seed) }), ...(path !== undefined && { path }) })
-    if (!details.failed) {
-      t.pass(`${details.numRuns} schedules, seed ${details.seed}`)
-      continue
+  for (const modes of [['detect'], ['detect', 'suspect', 'trust']] as const) {
+    for (const lossless of [true, false]) {
+      const details = await fc.check(fc.asyncProperty(schedules(40, lossless, modes), async (schedule) => {
+        const failure = await simulate(schedule)
+        if (failure !== undefined) throw new Error(failure.wrong)
+      }), { numRuns: Number(LINEAGE_RUNS), ...(seed !== undefined && { seed: Number(seed) }), ...(path !== undefined && { path }) })
+      if (!details.failed) {
+        t.pass(`${details.numRuns} schedules, seed ${details.seed}`)
+        continue
+      }
+      const [schedule] = details.counterexample ?? []
+      const failure = schedule && await simulate(schedule)
+      t.comment(`LINEAGE_SEED=${details.seed}/${details.counterexamplePath}`)
+      t.comment(failure?.story.join('\n'))
+      t.fail(failure?.wrong ?? String(details.errorInstance))
     }
-    const [schedule] = details.counterexample ?? []
-    const failure = schedule && await simulate(schedule)
-    t.comment(`LINEAGE_SEED=${details.seed}/${details.counterexamplePath}`)
-    t.comment(failure?.story.join('\n'))
-    t.fail(failure?.wrong ?? String(details.errorInstance))
   }
 })

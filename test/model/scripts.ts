@@ -3,11 +3,14 @@ import type { Window } from '../../lib/brokers/broker.js'
 import type { Kept, Lineage, Segment } from '../../lib/brokers/redis/lineage.js'
 import { judge, positionAt, windowOf } from '../../lib/brokers/redis/lineage.js'
 
+/** What a server brings with a call: what it has seen, its suspicion, and whether it goes by the node's identity. */
+export interface Caller { seen: readonly Cursor[], suspicion: number | '', detects: boolean }
+
 /** What a server asks of one node, whether that is a model or a Redis. All of it is about one room. */
 export interface Nodes {
-  publish (node: number, text: string, witnessed: readonly Cursor[]): Promise<{ id: Cursor, previous: Cursor, changed: boolean }>
-  positions (node: number, witnessed: readonly Cursor[]): Promise<{ top: Cursor, changed: boolean }>
-  read (node: number, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window>
+  publish (node: number, text: string, caller: Caller): Promise<{ id: Cursor, previous: Cursor, changed: boolean }>
+  positions (node: number, caller: Caller): Promise<{ top: Cursor, changed: boolean }>
+  read (node: number, detects: boolean, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window>
   /** `to` is from now on a copy of what `from` is. */
   copy (from: number, to: number): Promise<void>
   /** Becomes a primary, or starts again: with an identity of its own. */
@@ -19,7 +22,7 @@ export interface Nodes {
   flush (node: number): Promise<void>
 }
 
-interface Meta extends Lineage { node: number, marks: Map<number, number> }
+interface Meta extends Lineage { node: number | undefined, marks: Map<number, number> }
 interface State { meta: Meta | undefined, stream: Kept[] }
 
 /** The scripts, as a model: what `lib/brokers/redis/*.ts` do in Lua, on plain values. */
@@ -37,23 +40,23 @@ export class ModelNodes implements Nodes {
     }
   }
 
-  async publish (node: number, text: string, witnessed: readonly Cursor[]): Promise<{ id: Cursor, previous: Cursor, changed: boolean }> {
+  async publish (node: number, text: string, caller: Caller): Promise<{ id: Cursor, previous: Cursor, changed: boolean }> {
     const state = this.#begin(node)
-    const { meta, changed } = this.#enter(node, state, witnessed)
+    const { meta, changed } = this.#enter(node, state, caller)
     const previous = positionAt(meta, meta.top)
     const offset = ++meta.top
     state.stream = [...state.stream, { offset, text }].slice(-this.#size)
     return { id: { epoch: meta.segments.at(-1)!.epoch, offset }, previous, changed }
   }
 
-  async positions (node: number, witnessed: readonly Cursor[]): Promise<{ top: Cursor, changed: boolean }> {
-    const { meta, changed } = this.#enter(node, this.#begin(node), witnessed)
+  async positions (node: number, caller: Caller): Promise<{ top: Cursor, changed: boolean }> {
+    const { meta, changed } = this.#enter(node, this.#begin(node), caller)
     return { top: positionAt(meta, meta.top), changed }
   }
 
-  async read (node: number, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window> {
+  async read (node: number, detects: boolean, since: Cursor, forebears: readonly Cursor[], limit: number): Promise<Window> {
     const state = this.#begin(node)
-    const { meta } = this.#enter(node, state, [])
+    const { meta } = this.#enter(node, state, { seen: [], suspicion: '', detects })
     const before = state.stream[0] === undefined ? meta.top : state.stream[0].offset - 1
     const { from, hole } = judge(meta, since, before, forebears)
     const rest = state.stream.filter(({ offset }) => offset > from)
@@ -95,17 +98,17 @@ export class ModelNodes implements Nodes {
   }
 
   /** What every script does first. */
-  #enter (node: number, state: State, witnessed: readonly Cursor[]): { meta: Meta, changed: boolean } {
-    const identity = this.#identities[node]!
+  #enter (node: number, state: State, { seen, suspicion, detects }: Caller): { meta: Meta, changed: boolean } {
+    const identity = detects ? this.#identities[node]! : undefined
     const epoch = ++this.#fresh
     const meta: Meta = state.meta ?? { segments: [{ epoch, start: 0, flagged: false }], top: 0, node: identity, marks: new Map() }
     let lost = false
-    for (const seen of witnessed) {
-      const index = meta.segments.findIndex((segment) => segment.epoch === seen.epoch)
+    for (const { epoch, offset } of seen) {
+      const index = meta.segments.findIndex((segment) => segment.epoch === epoch)
       const end = meta.segments[index + 1]?.start ?? meta.top
-      if (index >= 0 && seen.offset <= end) continue
-      if ((meta.marks.get(seen.epoch) ?? -1) >= seen.offset) continue
-      meta.marks.set(seen.epoch, seen.offset)
+      if (index >= 0 && offset <= end) continue
+      if ((meta.marks.get(epoch) ?? -1) >= offset) continue
+      meta.marks.set(epoch, offset)
       lost = true
     }
     if (state.meta === undefined) {
@@ -113,10 +116,13 @@ export class ModelNodes implements Nodes {
       Object.assign(state, { meta, stream: [] })
       return { meta, changed: true }
     }
-    const changed = lost || meta.node !== identity
-    if (changed) open(meta, { epoch, start: meta.top, flagged: lost })
-    meta.node = identity
-    return { meta, changed }
+    const touched = !detects && suspicion !== ''
+    const known = meta.segments.findIndex((segment) => segment.epoch === suspicion)
+    const suspects = touched && suspicion !== 0 && !(known >= 0 && meta.segments.slice(known + 1).some(({ flagged }) => flagged))
+    const moved = detects && meta.node !== identity
+    if (moved || touched || lost) open(meta, { epoch, start: meta.top, flagged: lost || suspects })
+    if (detects) meta.node = identity
+    return { meta, changed: moved || lost || suspects }
   }
 }
 

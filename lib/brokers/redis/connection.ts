@@ -1,6 +1,12 @@
 import type { Scheduler } from '../../scheduler.js'
 import { errors, retryAfter } from '../../errors.js'
 
+export interface RedisPipeline {
+  evalsha (sha: string, keys: number, ...args: Array<string | number>): unknown
+  wait (replicas: number, timeout: number): unknown
+  exec (): Promise<Array<[error: Error | null, reply?: unknown]> | null>
+}
+
 /**
  * What is used of an ioredis client, of version 5 or 6, a Cluster's included. One that an app hands over is duplicated,
  * and otherwise left alone: no connection of ours stands behind what the app does with its own.
@@ -21,6 +27,8 @@ export interface RedisClient {
   sunsubscribe (...channels: string[]): Promise<unknown>
   evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   eval (script: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  pipeline (): RedisPipeline
+  wait (replicas: number, timeout: number): Promise<unknown>
   on (event: string, listener: (...args: any[]) => void): unknown
   off (event: string, listener: (...args: any[]) => void): unknown
 }
@@ -87,16 +95,30 @@ export class Connection {
   readonly #wakes = new Set<() => void>()
   /** Nodes with a ping under way. */
   readonly #asked = new Set<RedisClient>()
+  /** How often each node was connected to anew; a single Redis is under no name. */
+  readonly #links = new Map<string, number>()
   #closed = false
   #stopPinging: (() => void) | undefined
   readonly #wake = (): void => { for (const wake of this.#wakes) wake() }
 
-  constructor (client: RedisClient, scheduler: Scheduler) {
+  /** `linked` is called after each connect, to each node. */
+  constructor (client: RedisClient, scheduler: Scheduler, linked = () => {}) {
     this.client = client
     this.#scheduler = scheduler
     client.on('ready', this.#wake)
+    const count = (name: string) => () => {
+      this.#links.set(name, (this.#links.get(name) ?? -1) + 1)
+      linked()
+    }
+    if (isCluster(client)) client.on('+node', (node: RedisClient) => { node.on('ready', count(`${node.options?.host}:${node.options?.port}`)) })
+    else client.on('ready', count(''))
     // It tries again by itself; whoever waits for it is told by its deadline.
     client.on('error', () => {})
+  }
+
+  /** The present link to a node (as `nodeOf` names it): something else after each reconnect. */
+  linkTo (node: string): string {
+    return `${node} ${this.#links.get(node) ?? 0}`
   }
 
   get ready (): boolean {

@@ -1,6 +1,6 @@
 import { prelude } from './prelude.js'
 
-/** Answers the top of the room, and the identity where it is not the caller's. `ARGV` is the prelude's, with `[5]` and `[6]` as for `publish`. */
+/** Answers the top of the room, and the identity where it is not the caller's. `ARGV` is the prelude's, with `[6]` and `[7]` as for `publish`. */
 export const positions = prelude + `
 keep()
 return { position(), who }

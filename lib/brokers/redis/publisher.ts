@@ -7,6 +7,8 @@ export interface Pending extends Outgoing {
   /** The same at every try: it is how a try finds what an earlier one did. */
   token: string
   deadline: number
+  /** Why it could not be acknowledged yet, where more is known than that there was no answer. */
+  why?: string
   /** Settles it, once; later calls are ignored. */
   settle (result: Published | Error): void
 }
@@ -39,7 +41,8 @@ export class Publisher {
   publish (message: Outgoing): Promise<Published | Error> {
     return new Promise((resolve) => {
       const cancel = this.#scheduler.after(this.#timeout, () => {
-        resolve(retryAfter(new errors.BrokerAway(`it did not answer within ${this.#timeout} ms; whether the message was published is not known`)))
+        const why = pending.why ?? 'it did not answer; whether the message was published is not known'
+        resolve(retryAfter(new errors.BrokerAway(`within ${this.#timeout} ms ${why}`)))
       })
       const settle = (result: Published | Error): void => {
         cancel()

@@ -1,9 +1,9 @@
 import { prelude } from './prelude.js'
 
 /**
- * Reads the window. After the prelude's (nothing is brought as seen: a client's cursor proves nothing): `ARGV[7]` the age
- * of the oldest message that counts, in ms, `ARGV[8]` `since` or `last`, `ARGV[9]` the offset or the number of messages,
- * `ARGV[10]` the most messages.
+ * Reads the window. After the prelude's (nothing is brought as seen: a client's cursor proves nothing): `ARGV[8]` the age
+ * of the oldest message that counts, in ms, `ARGV[9]` `since` or `last`, `ARGV[10]` the offset or the number of messages,
+ * `ARGV[11]` the most messages.
  *
  * Answers the lineage, the top, the offset before the oldest message retained, whether more follow, and offsets and
  * texts by turns.
@@ -13,7 +13,7 @@ keep()
 local first
 repeat
   first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  local expired = first and tonumber(first[2][2]) <= now - ARGV[7]
+  local expired = first and tonumber(first[2][2]) <= now - ARGV[8]
   if expired then
     redis.call('XDEL', KEYS[2], first[1])
     redis.call('HINCRBY', KEYS[1], 'b', -#first[2][4])
@@ -21,13 +21,13 @@ repeat
 until not expired
 local before = first and tonumber(string.match(first[1], '%d+')) - 1 or top
 
-local limit = tonumber(ARGV[10])
+local limit = tonumber(ARGV[11])
 local entries
-if ARGV[8] == 'last' then
-  entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[9])
+if ARGV[9] == 'last' then
+  entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[10])
   for i = 1, math.floor(#entries / 2) do entries[i], entries[#entries + 1 - i] = entries[#entries + 1 - i], entries[i] end
 else
-  entries = redis.call('XRANGE', KEYS[2], number(tonumber(ARGV[9]) + 1), '+', 'COUNT', limit + 1)
+  entries = redis.call('XRANGE', KEYS[2], number(tonumber(ARGV[10]) + 1), '+', 'COUNT', limit + 1)
 end
 local more = #entries > limit and 1 or 0
 local reply = { lineage(), number(top), number(before), more }

@@ -1,14 +1,16 @@
 import type { Cursor } from '../../cursor.js'
 import type { Scheduler } from '../../scheduler.js'
-import type { Broker, BrokerEvents, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
+import type { Broker, BrokerEvents, BrokerLog, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
 import type { RedisClient } from './connection.js'
 import type { Kept, Lineage } from './lineage.js'
 import type { Pending } from './publisher.js'
+import type { Witness } from './witness.js'
 import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { Connection, connectionLike, isCluster } from './connection.js'
+import { Identities, NONE } from './identities.js'
 import { Keys } from './keys.js'
 import { judge, parseSegments, windowOf } from './lineage.js'
 import type { LiveEvents, LiveLink } from './live.js'
@@ -17,14 +19,25 @@ import { positions } from './positions.js'
 import { publish } from './publish.js'
 import { Publisher } from './publisher.js'
 import { read } from './read.js'
+import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
 import { nodeOf, ShardedLive } from './sharded-live.js'
 import { Witnesses } from './witness.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
-const RIGHTS = "redis.call('INFO', 'replication') redis.call(ARGV[1], ARGV[2], '') return redis.call('INFO', 'cluster')"
+// What the scripts need the right to, and what the Redis says of itself.
+const RIGHTS = `
+redis.call(ARGV[1], ARGV[2], '')
+local function info (section)
+  local text = redis.pcall('INFO', section)
+  return type(text) == 'string' and text or ''
+end
+return info('replication') .. info('cluster')
+`
 const RIGHTS_ROOM = '\u0001fan-out:1:rights'
+
+type Call<T> = (client: RedisClient, keys: readonly string[], args: ReadonlyArray<string | number>) => Promise<T>
 
 const DAY = 24 * 60 * 60 * 1000
 // How many rooms are compared at once after a change of the Redis.
@@ -40,6 +53,11 @@ export interface RedisBrokerOptions {
   idempotencyTtl: number
   /** How long any call may take, in ms. */
   timeout: number
+  /** See the option `brokerOptions.failover`. */
+  /** So many replicas must have a publish before it is acknowledged. */
+  replicas?: number
+  failover?: 'detect' | 'suspect' | 'trust'
+  log?: BrokerLog
   scheduler?: Scheduler
 }
 
@@ -55,15 +73,22 @@ export class RedisBroker implements Broker {
   readonly #publisher: Publisher
   readonly #witnesses = new Witnesses()
   #commands: Connection | undefined
+  /** For publishes: the same, unless they wait for replicas, since that blocks a connection. */
+  #publishes: Connection | undefined
+  readonly #replicas: Replicas | undefined
   #live: LiveLink | undefined
   #events: BrokerEvents | undefined
-  /** Of the Redis that answered last, or of each node of a Cluster. Where one changes, all that was seen is held against the new one. */
-  readonly #identities = new Map<string, string>()
+  /** Where one changes, or without them a link, all that was seen is held against the Redis that is there now. */
+  readonly #identities: Identities
+  /** Why the subscribers were not sent the last message, where they were not. */
+  #unsent = ''
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
+    this.#identities = new Identities((options.failover ?? 'detect') === 'detect', options.log)
     this.#scheduler = options.scheduler ?? systemScheduler
+    if ((options.replicas ?? 0) > 0) this.#replicas = new Replicas(options.replicas as number)
     const { db, keyPrefix } = options.client.options ?? {}
     this.#keys = new Keys(options.keyPrefix, db, keyPrefix)
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), options.timeout, this.#scheduler, (room, batch) => this.#send(room, batch))
@@ -72,15 +97,19 @@ export class RedisBroker implements Broker {
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
     const { client } = this.#options
-    this.#commands ??= new Connection(connectionLike(client), this.#scheduler)
+    this.#commands ??= this.#connect()
+    this.#publishes ??= this.#replicas === undefined ? this.#commands : this.#connect()
     this.#live ??= this.#newLive(this.#commands.client)
     this.#commands.open()
+    if (this.#publishes !== this.#commands) this.#publishes.open()
     this.#live.open()
     const deadline = this.#deadline()
     // What the scripts need the right to: better found out now.
     const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
-    const mode = await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline)
-    if (!isCluster(client) && /cluster_enabled:1/.test(String(mode))) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
+    const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))
+    if (!isCluster(client) && info.includes('cluster_enabled:1')) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
+    if (!/master_replid:\w/.test(info)) this.#identities.learn('', NONE)
+    if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
     await this.#live.untilWhole(deadline)
   }
 
@@ -139,6 +168,7 @@ export class RedisBroker implements Broker {
     this.#events = undefined
     this.#live?.close()
     this.#commands?.close()
+    if (this.#publishes !== this.#commands) this.#publishes?.close()
   }
 
   #newLive (commands: RedisClient): LiveLink {
@@ -163,29 +193,36 @@ export class RedisBroker implements Broker {
     return part
   }
 
-  async #run<T> (script: Script, room: string, brought: readonly Cursor[], deadline: number, args: ReadonlyArray<string | number>, keys: readonly string[] = []): Promise<T> {
+  #connect (): Connection {
+    return new Connection(connectionLike(this.#options.client), this.#scheduler, () => { if (!this.#identities.detects) this.#doubt() })
+  }
+
+  /** Calls a script, and tells the room's witness what it answered. */
+  async #run<T> (connection: Connection | undefined, call: Call<T>, room: string, witness: Witness | undefined, deadline: number, args: ReadonlyArray<string | number>, topOf: (reply: T) => unknown = () => {}, keys: readonly string[] = []): Promise<T> {
     const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
     const lifetime = 2 * DAY + this.#options.history.maxAge
-    const seen = brought.map(formatCursor).join(' ')
-    return await this.#open(this.#commands).run((client) => {
+    const over = this.#open(connection)
+    return await over.run(async (client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
-      return script.run<T>(client, allKeys, [epoch, this.#identities.get(this.#nodeOf(room)) ?? '', lifetime, seen, this.#publishCommand, this.#keys.channel(room), ...args])
+      const brought = witness?.seen ?? []
+      const node = nodeOf(client, this.#keys.meta(room))
+      const link = { index: over === this.#commands ? 0 : 1, link: over.linkTo(node) }
+      const suspicion = witness?.suspicion(link, this.#options.failover === 'trust') ?? ''
+      const reply = await call(client, allKeys, [epoch, this.#identities.get(node), lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
+      witness?.confirm(brought, parseCursor(topOf(reply)) as Cursor, link)
+      return reply
     }, deadline)
   }
 
   async #position (room: string, deadline: number): Promise<Cursor> {
-    const witness = this.#witnesses.of(room)
-    const brought = witness.seen
-    const [top, identity] = await this.#run<[string, string]>(scripts.positions, room, brought, deadline, [])
-    const position = parseCursor(top) as Cursor
-    witness.confirm(brought, position)
+    const [top, identity] = await this.#run<[string, string]>(this.#commands, (...of) => scripts.positions.run(...of), room, this.#witnesses.of(room), deadline, [], ([top]) => top)
     this.#identify(identity, room)
-    return position
+    return parseCursor(top) as Cursor
   }
 
   async #readFrom (room: string, mode: 'last' | 'since', from: number, limit: number, deadline: number): Promise<{ lineage: Lineage, before: number, kept: Kept[], more: boolean }> {
-    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(scripts.read, room, [], deadline, [this.#options.history.maxAge, mode, from, limit])
+    const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>(this.#commands, (...of) => scripts.read.run(...of), room, undefined, deadline, [this.#options.history.maxAge, mode, from, limit])
     const kept: Kept[] = []
     for (let i = 0; i < entries.length; i += 2) kept.push({ offset: Number(entries[i]), text: String(entries[i + 1]) })
     return { lineage: { segments: parseSegments(String(segments)), top: Number(top) }, before: Number(before), kept, more: Number(more) === 1 }
@@ -193,19 +230,24 @@ export class RedisBroker implements Broker {
 
   async #send (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
     const { history, idempotencyTtl, timeout } = this.#options
-    const witness = this.#witnesses.of(room)
-    const brought = witness.seen
     const keys = batch.map(({ idempotencyKey, token }) => this.#keys.idempotency(room, idempotencyKey === undefined ? `i:${token}` : `u:${idempotencyKey}`))
     // A try that was given up can still arrive; it must find what a later one did.
     const messages = batch.flatMap(({ text, idempotencyKey, token }) => [text, idempotencyKey === undefined ? 2 * timeout : idempotencyTtl, token])
+    const replicas = this.#replicas
+    const call: Call<string[]> = replicas === undefined
+      ? (...of) => scripts.publish.run(...of)
+      : (client, keys, args) => replicas.run<string[]>(client, nodeOf(client, keys[0] as string), scripts.publish, keys, args).catch((error: Error) => {
+          if (error instanceof TooFewReplicas) for (const pending of batch) pending.why = error.message
+          throw error
+        })
     const deadline = Math.max(...batch.map(({ deadline }) => deadline))
     try {
-      const [identity, top, ...ids] = await this.#run<string[]>(scripts.publish, room, brought, deadline, [history.size, history.maxAge, history.bytes, ...messages], keys)
-      witness.confirm(brought, parseCursor(top) as Cursor)
+      const [identity, , unsent, ...ids] = await this.#run<string[]>(this.#publishes, call, room, this.#witnesses.of(room), deadline, [history.size, history.maxAge, history.bytes, ...messages], ([, top]) => top, keys)
       this.#identify(identity as string, room)
+      this.#noteUnsent(unsent as string)
       return ids.map((id) => ({ id: parseCursor(id.replace('d', '')) as Cursor, duplicate: id.startsWith('d') }))
     } catch (error) {
-      return batch.map(() => error as Error)
+      return batch.map(({ why }) => why === undefined ? error as Error : retryAfter(new errors.BrokerAway(why)))
     }
   }
 
@@ -222,20 +264,15 @@ export class RedisBroker implements Broker {
     if (strange) this.#events?.doubt([room])
   }
 
-  /** Which node of a Cluster has the room. */
-  #nodeOf (room: string): string {
+  #identify (identity: string, room: string): void {
     const client = this.#commands?.client
-    return client !== undefined && isCluster(client) ? nodeOf(client, this.#keys.meta(room)) ?? '' : ''
+    if (client !== undefined && this.#identities.learn(nodeOf(client, this.#keys.meta(room)), identity)) this.#doubt()
   }
 
-  #identify (identity: string, room: string): void {
-    if (identity === '') return
-    const node = this.#nodeOf(room)
-    const first = this.#identities.size === 0
-    // A slot that was looked up anew: the node was there before.
-    const known = !this.#identities.has(node) && [...this.#identities.values()].includes(identity)
-    this.#identities.set(node, identity)
-    if (!first && !known) this.#doubt()
+  #noteUnsent (unsent: string): void {
+    if (unsent === this.#unsent) return
+    this.#unsent = unsent
+    if (unsent !== '') this.#options.log?.warn({}, `fan-out: Redis stores messages but does not send them to subscribers, who get them some seconds late. It says: ${unsent}. Give the user the right to publish to its channels`)
   }
 
   /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */

@@ -1,4 +1,4 @@
-import type { RedisClient } from './connection.js'
+import type { RedisClient, RedisPipeline } from './connection.js'
 import { createHash } from 'node:crypto'
 
 /** A Lua script, sent by its hash; whole only to a Redis that does not know it yet. */
@@ -18,5 +18,10 @@ export class Script {
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
       return await client.eval(this.#text, keys.length, ...keys, ...args) as T
     }
+  }
+
+  /** For a Redis that knows it already. */
+  add (pipeline: RedisPipeline, keys: readonly string[], args: ReadonlyArray<string | number>): void {
+    pipeline.evalsha(this.#hash, keys.length, ...keys, ...args)
   }
 }

@@ -1,10 +1,10 @@
 import type { Scheduler } from '../../scheduler.js'
-import type { ClusterClient } from './connection.js'
+import type { ClusterClient, RedisClient } from './connection.js'
 import type { LiveEvents, LiveLink } from './live.js'
 import calculateSlot from 'cluster-key-slot'
 import { Redis } from 'ioredis'
 import { errors, retryAfter } from '../../errors.js'
-import { clientOptions } from './connection.js'
+import { clientOptions, isCluster } from './connection.js'
 import { isMoved, Live, Turns } from './live.js'
 
 interface Channel {
@@ -19,9 +19,9 @@ interface Channel {
 const TRY = 1_000
 const PAUSE = 100
 
-/** The address of the primary that has a key, or a channel; undefined while that is not known. */
-export function nodeOf (cluster: ClusterClient, key: string): string | undefined {
-  return cluster.slots[calculateSlot(key)]?.[0]
+/** The address of the primary that has a key, or a channel; empty while that is not known, and where there is but one Redis. */
+export function nodeOf (client: RedisClient, key: string): string {
+  return isCluster(client) ? client.slots[calculateSlot(key)]?.[0] ?? '' : ''
 }
 
 /**
@@ -124,7 +124,7 @@ export class ShardedLive implements LiveLink {
   /** The link to the primary of a channel's slot, undefined while that is not known. */
   #linkFor (channel: string): Live | undefined {
     const address = nodeOf(this.#cluster, channel)
-    if (address === undefined) return undefined
+    if (address === '') return undefined
     const existing = this.#links.get(address)
     if (existing !== undefined) return existing
     const node = this.#cluster.nodes('master').find(({ options }) => `${options?.host}:${options?.port}` === address)

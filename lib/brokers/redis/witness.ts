@@ -4,6 +4,9 @@ import type { Hole, StoredMessage } from '../broker.js'
 // Of the beginnings of epochs, as many as are remembered.
 const BEGINNINGS = 32
 
+/** What a connection has to the room's Redis at present: another after each reconnect, and where another node has the room. */
+export interface Link { readonly index: number, readonly link: string }
+
 /**
  * What this server has seen of a room: the positions that it received or had acknowledged and that the broker has not
  * confirmed since. One for each epoch: where history forks, a position of the other branch does not stand for them,
@@ -15,6 +18,8 @@ export class Witness {
   readonly #beginnings = new Map<number, Cursor>()
   /** The last confirmed or observed, in the order of coming. */
   #last: Cursor | undefined
+  /** By connection: the link over which the room was last asked about, and the epoch in which it then stood. */
+  readonly #contacts: Array<{ link: string, epoch: number } | undefined> = []
 
   observe ({ epoch, offset }: Cursor): void {
     if (offset > (this.#seen.get(epoch) ?? -1)) this.#seen.set(epoch, offset)
@@ -43,8 +48,19 @@ export class Witness {
     return [...this.#seen].map(([epoch, offset]) => ({ epoch, offset }))
   }
 
-  /** A script has judged `brought`, and the room stands at `top`. What was seen since is still to be brought. */
-  confirm (brought: readonly Cursor[], top: Cursor): void {
+  /**
+   * What a link means to the room, where no identity says which Redis it leads to: nothing (empty) after the first answer
+   * that came over it; 0 where nothing is feared for; else the epoch in which this server last knew the room to stand.
+   */
+  suspicion ({ index, link }: Link, trusts: boolean): number | '' {
+    const contact = this.#contacts[index]
+    if (contact?.link === link) return ''
+    return trusts ? 0 : contact?.epoch ?? 0
+  }
+
+  /** A script has judged `brought`, over `over`, and the room stands at `top`. What was seen since is still to be brought. */
+  confirm (brought: readonly Cursor[], top: Cursor, { index, link }: Link): void {
+    this.#contacts[index] = { link, epoch: top.epoch }
     for (const { epoch, offset } of brought) if (this.#seen.get(epoch) === offset) this.#seen.delete(epoch)
     this.observe(top)
   }
