@@ -1,10 +1,10 @@
 import type { Cursor } from '../cursor.js'
 import type { Scheduler } from '../scheduler.js'
 import type { Broker, BrokerEvents, Outgoing, Published, ReadRequest, Window } from './broker.js'
-import type { Pending } from './redis/publisher.js'
+import type { Pending } from './publisher.js'
 import { formatCursor, parseCursor } from '../cursor.js'
 import { systemScheduler } from '../scheduler.js'
-import { Publisher } from './redis/publisher.js'
+import { Publisher } from './publisher.js'
 
 /** What carries payloads to every server that listens to a room, and keeps none of them. */
 export interface Link {

@@ -3,21 +3,21 @@ import type { Scheduler } from '../../scheduler.js'
 import type { Broker, BrokerEvents, BrokerLog, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../broker.js'
 import type { RedisClient } from './connection.js'
 import type { Kept, Lineage } from './lineage.js'
-import type { Pending } from './publisher.js'
+import type { LiveEvents, LiveLink } from './live.js'
+import type { Pending } from '../publisher.js'
 import type { Witness } from './witness.js'
 import { randomBytes, randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
+import { Publisher } from '../publisher.js'
 import { Connection, connectionLike, isCluster } from './connection.js'
 import { Identities, NONE } from './identities.js'
 import { Keys } from './keys.js'
 import { judge, parseSegments, windowOf } from './lineage.js'
-import type { LiveEvents, LiveLink } from './live.js'
 import { Live } from './live.js'
 import { positions } from './positions.js'
 import { publish } from './publish.js'
-import { Publisher } from './publisher.js'
 import { read } from './read.js'
 import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
@@ -53,9 +53,9 @@ export interface RedisBrokerOptions {
   idempotencyTtl: number
   /** How long any call may take, in ms. */
   timeout: number
-  /** See the option `brokerOptions.failover`. */
   /** So many replicas must have a publish before it is acknowledged. */
   replicas?: number
+  /** See the option `brokerOptions.failover`. */
   failover?: 'detect' | 'suspect' | 'trust'
   log?: BrokerLog
   scheduler?: Scheduler

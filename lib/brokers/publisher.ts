@@ -1,6 +1,6 @@
-import type { Scheduler } from '../../scheduler.js'
-import type { Outgoing, Published } from '../broker.js'
-import { errors, retryAfter } from '../../errors.js'
+import type { Scheduler } from '../scheduler.js'
+import type { Outgoing, Published } from './broker.js'
+import { errors, retryAfter } from '../errors.js'
 
 /** A message that waits to be published, or is under way. */
 export interface Pending extends Outgoing {
