@@ -103,7 +103,7 @@ const transports: Record<Transport, (place: Place, room: string, since: string |
     // Not fetch: where that is aborted it connects anew, and says nothing; a closing server waits for it.
     const request = get(`${url}/rooms/${encodeURIComponent(room)}/events`, { agent: false, headers, signal }).on('error', () => {})
     const [response] = await once(request, 'response', { signal }) as [IncomingMessage]
-    if (response.statusCode !== 200) return void response.destroy()
+    if (response.statusCode !== 200) throw new Error(`refused with ${response.statusCode}`)
     let rest = ''
     for await (const chunk of response.setEncoding('utf8')) {
       const blocks = (rest + chunk).split('\n\n')

@@ -49,7 +49,7 @@ export class Stage {
   }
 
   /** The seed is FAULTS_SEED where that is set. It decides what is done when, not how processes and the network run. */
-  static async start (t: Test, { servers, listeners = 24, rooms = 3, seed = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 1e9)) }: StageOptions): Promise<Stage> {
+  static async start (t: Pick<Test, 'teardown' | 'comment'>, { servers, listeners = 24, rooms = 3, seed = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 1e9)) }: StageOptions): Promise<Stage> {
     const stage = new Stage(seed, rooms)
     t.comment(`FAULTS_SEED=${seed}`)
     for (const server of servers) stage.servers.push('publish' in server ? server : await stageServer(t, server))
@@ -167,10 +167,10 @@ export class Stage {
   }
 
   #repeat (work: () => Promise<void>): () => Promise<void> {
-    let going = true
-    const done = (async () => { while (going) await work() })()
+    const end = new AbortController()
+    const done = (async () => { while (!end.signal.aborted) await work() })()
     return async () => {
-      going = false
+      end.abort()
       await done
     }
   }
@@ -250,13 +250,13 @@ export class Stage {
 }
 
 /** An app in this process. */
-export async function stageServer (t: Test, options: FanOutOptions, proxy?: Proxy): Promise<StageServer & { app: FastifyInstance }> {
+export async function stageServer (t: Pick<Test, 'teardown'>, options: FanOutOptions, proxy?: Proxy): Promise<StageServer & { app: FastifyInstance }> {
   const { app, url } = await startApp(t, { history: { size: 100_000 }, ...options })
   return { app, url, proxy, publish: async (room, text) => await app.rooms.publish(room, text) }
 }
 
 /** Servers on one Redis, each behind a proxy of its own. */
-export async function behindProxies (t: Test, port: number, { servers = 2, options = {} as FanOutOptions, user = '' } = {}): Promise<StageServer[]> {
+export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { servers = 2, options = {} as FanOutOptions, user = '' } = {}): Promise<StageServer[]> {
   return await Promise.all(Array.from({ length: servers }, async () => {
     const proxy = await Proxy.start(t, port)
     return await stageServer(t, { broker: user === '' ? proxy.url : proxy.url.replace('//', `//${user}@`), ...options }, proxy)
