@@ -59,8 +59,8 @@ export interface FanOutOptions {
   /** The decorator's name; a second registration needs another, and another prefix. Default: `'rooms'`. */
   name?: string
   /**
-   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`), an ioredis client (`app.redis` of @fastify/redis: it is used for
-   * commands, duplicated for subscriptions, and not closed), or a broker of your own that passes the contract suite.
+   * A URL (`'memory:'`, `'redis://…'`, `'rediss://…'`), an ioredis client (`app.redis` of @fastify/redis: it is
+   * duplicated for commands and for subscriptions, and not closed), or a broker of your own that passes the contract suite.
    * Default: `'memory:'`.
    */
   broker?: string | Broker | RedisClient

@@ -5,16 +5,18 @@ import { Redis as Redis5 } from 'ioredis-5'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { Proxy } from '../faults/proxy.js'
-import { Stage, stageServer } from '../faults/stage.js'
+import { stageServer } from '../faults/servers.js'
+import { Stage } from '../faults/stage.js'
 import { RedisServer } from '../redis-server.js'
 
 // A client that an app hands over, as it would make it: with its own settings, of either version.
-const versions: Record<string, (port: number) => RedisClient & { disconnect (): void }> = {
+type Create = (port: number) => RedisClient & { disconnect (): void }
+const versions: Record<string, Create> = {
   'ioredis 5': (port) => new Redis5(port, '127.0.0.1'),
   'ioredis 6': (port) => new Redis(port, '127.0.0.1')
 }
 
-async function behindGiven (t: Test, port: number, create: (port: number) => RedisClient & { disconnect (): void }): Promise<Stage> {
+async function behindGiven (t: Test, port: number, create: Create): Promise<Stage> {
   return await Stage.start(t, {
     servers: await Promise.all([0, 1].map(async () => {
       const proxy = await Proxy.start(t, port)
@@ -57,6 +59,21 @@ for (const [name, create] of Object.entries(versions)) {
     await redis.start()
     await stage.told(t, /epoch/)
     await stage.check(t, { gaps: true })
+  })
+
+  test(`${name}: links that died without a close are given up for new ones`, { timeout: 60_000 }, async (t) => {
+    const redis = await RedisServer.start(t)
+    const stage = await behindGiven(t, redis.port, create)
+    for (const room of stage.rooms) await stage.publish(5, { room })
+    await stage.healed()
+    const [cut, other] = stage.servers
+    for (const which of ['live', 'commands'] as const) cut!.proxy!.stall(which)
+    for (const room of stage.rooms) await stage.publish(5, { room, server: other! })
+    t.comment(`healed in ${Math.round(await stage.healed())} ms`)
+    const [outcome] = await stage.publish(1, { server: cut! })
+    t.equal(outcome!.error, undefined)
+    await stage.healed()
+    await stage.check(t, { gaps: false })
   })
 
   test(`${name}: the app's client is left as it was`, async (t) => {

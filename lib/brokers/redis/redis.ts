@@ -28,7 +28,7 @@ const DAY = 24 * 60 * 60 * 1000
 const TOGETHER = 100
 
 export interface RedisBrokerOptions {
-  /** Whose commands are used; subscriptions go over a duplicate of it. */
+  /** Used for commands where it is `own`, else duplicated; subscriptions go over a duplicate in any case. */
   client: RedisClient
   /** The client was made for this broker, which closes it. */
   own: boolean
@@ -71,7 +71,8 @@ export class RedisBroker implements Broker {
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
     const { client, own } = this.#options
-    this.#commands ??= new Connection(client, own, this.#scheduler)
+    // A link that died without a close has to be cut, and one that is the app's may not be.
+    this.#commands ??= new Connection(own ? client : client.duplicate(clientOptions), true, this.#scheduler)
     this.#live ??= new Live(client.duplicate(clientOptions), this.#scheduler, {
       message: (room, payload) => this.#receive(room, payload),
       mended: () => this.#events?.doubt()
