@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { RedisServer } from '../redis-server.js'
-import { behindProxies, Stage } from '../faults/stage.js'
+import { behindProxies } from '../faults/servers.js'
+import { Stage } from '../faults/stage.js'
 
 test('the rights that the documentation names are enough, and Redis is told of no other', async (t) => {
   const redis = await RedisServer.start(t)

@@ -9,7 +9,8 @@ import { test } from 'tap'
 import { startApp } from '../helpers.js'
 import { childServer } from '../faults/child.js'
 import { Proxy } from '../faults/proxy.js'
-import { Stage, stageServer } from '../faults/stage.js'
+import { stageServer } from '../faults/servers.js'
+import { Stage } from '../faults/stage.js'
 import { freePort, RedisServer } from '../redis-server.js'
 
 interface Secured { redis: RedisServer, port: number, certificate: string }

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { FanOutOptions } from '../../index.js'
-import type { StageServer } from './stage.js'
+import type { StageServer } from './servers.js'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'

@@ -3,7 +3,8 @@ import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
 import { Proxy } from './proxy.js'
-import { behindProxies, Stage } from './stage.js'
+import { behindProxies } from './servers.js'
+import { Stage } from './stage.js'
 
 // A proxy between primary and replica decides what the replica has: stopping its process would not, the kernel delivers later.
 

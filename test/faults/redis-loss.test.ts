@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
-import { behindProxies, Stage } from './stage.js'
+import { behindProxies } from './servers.js'
+import { Stage } from './stage.js'
 
 // Redis loses keys while it runs: whoever is concerned is told.
 

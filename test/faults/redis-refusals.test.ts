@@ -2,7 +2,8 @@ import { test } from 'tap'
 import { connect, newRoom, post, startApp, until } from '../helpers.js'
 import { freePort, RedisServer } from '../redis-server.js'
 import { Listener } from './listener.js'
-import { behindProxies, Stage } from './stage.js'
+import { behindProxies } from './servers.js'
+import { Stage } from './stage.js'
 
 // Redis is there, and says no.
 

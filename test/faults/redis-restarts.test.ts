@@ -3,7 +3,8 @@ import { test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
-import { behindProxies, Stage } from './stage.js'
+import { behindProxies } from './servers.js'
+import { Stage } from './stage.js'
 
 const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always']
 

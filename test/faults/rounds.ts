@@ -4,7 +4,8 @@ import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
 import { Random } from '../simulation/clock.js'
 import { Proxy } from './proxy.js'
-import { behindProxies, Stage } from './stage.js'
+import { behindProxies } from './servers.js'
+import { Stage } from './stage.js'
 import { lossless, lossy } from './troubles.js'
 
 /** What a round came to. */

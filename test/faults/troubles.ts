@@ -1,6 +1,7 @@
 import type { RedisServer } from '../redis-server.js'
 import type { Proxy } from './proxy.js'
-import type { Stage, StageServer } from './stage.js'
+import type { StageServer } from './servers.js'
+import type { Stage } from './stage.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../helpers.js'
 
