@@ -18,7 +18,7 @@ export function newRoom (): string {
 }
 
 /** An app with the plugin, listening on a free port, closed when the test ends. */
-export async function startApp (t: Test, options: FanOutOptions = {}, server: FastifyServerOptions = {}, prepare?: (app: FastifyInstance) => unknown): Promise<{ app: FastifyInstance, url: string }> {
+export async function startApp (t: Pick<Test, 'teardown'>, options: FanOutOptions = {}, server: FastifyServerOptions = {}, prepare?: (app: FastifyInstance) => unknown): Promise<{ app: FastifyInstance, url: string }> {
   const app = Fastify(server)
   t.teardown(() => app.close())
   await prepare?.(app)

@@ -17,6 +17,11 @@ const SERVICES = {
     variable: 'REDIS_SERVER_PATH',
     commands: ['redis-server'],
     debian: 'redis-server'
+  },
+  openssl: {
+    variable: 'OPENSSL_PATH',
+    commands: ['openssl'],
+    debian: 'openssl'
   }
 }
 

@@ -33,7 +33,7 @@ const LINGERING = 1_000
 const RETRY = 500
 const COMPARE = 3_000
 // How often it is looked for rooms that are quiet: a room that has just become so is found soon after `COMPARE`.
-const LOOK = 1_000
+const LOOK = 500
 
 /**
  * The rooms of this server: brings what the broker delivers to the rooms that have subscribers here, joins a room at

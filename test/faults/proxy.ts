@@ -31,7 +31,7 @@ export class Proxy {
     this.#server = createServer((client) => this.#accept(client))
   }
 
-  static async start (t: Test, target: number): Promise<Proxy> {
+  static async start (t: Pick<Test, 'teardown'>, target: number): Promise<Proxy> {
     const proxy = new Proxy(target)
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { newRoom, startApp, until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
+import { behindProxies } from './servers.js'
 import { Stage } from './stage.js'
 
 /** A Redis whose user has the documented rights but one. */
@@ -24,10 +25,31 @@ async function warnings (t: Test, redis: RedisServer, options = {}): Promise<{ a
   return { app, warned }
 }
 
-const broken = (stage: Stage): Promise<void> => {
-  const links = stage.servers.reduce((sum, { proxy }) => sum + proxy.count('commands'), 0)
+/** Breaks all links for commands, and waits until Redis has as many new ones. */
+async function broken (redis: RedisServer, stage: Stage): Promise<void> {
+  const links = async (): Promise<number[]> => String(await redis.admin.call('CLIENT', 'LIST', 'TYPE', 'normal')).split('\n')
+    .filter((line) => line.includes(' user=fan-out ')).map((line) => Number(/^id=(\d+)/.exec(line)![1]))
+  const newest = Math.max(...await links())
+  const count = stage.servers.reduce((sum, { proxy }) => sum + proxy!.count('commands'), 0)
+  if (count < stage.servers.length) throw new Error(`only ${count} links`)
   stage.each((proxy) => proxy.cut('commands'))
-  return until(() => stage.servers.reduce((sum, { proxy }) => sum + proxy.count('commands'), 0) === links).then(() => {})
+  await until(async () => (await links()).filter((id) => id > newest).length >= count, 'new links')
+}
+
+/** Everybody was told exactly so often, also when every server has published to every room over its new links; nobody resumed meanwhile. */
+async function toldExactly (t: Test, stage: Stage, times: number): Promise<void> {
+  await until(() => stage.listeners.every(({ gaps }) => gaps.length >= times), `${times} gaps for everybody; ${stage.state()}`, 5_000)
+  for (const room of stage.rooms) await stage.publish(4, { room })
+  await stage.healed()
+  t.ok(stage.listeners.every(({ gaps }) => gaps.length === times), `${times} gaps each: ${stage.state()}`)
+  t.ok(stage.listeners.every(({ gaps }) => gaps.every(({ reason }) => reason === 'forked')), 'forked')
+  t.ok(stage.listeners.every(({ entries }) => entries.filter(({ type }) => type === 'subscribed').length === 1), 'all stayed')
+}
+
+/** All was acknowledged, and everybody has all of it. */
+function nothingLost (t: Test, stage: Stage): void {
+  t.equal(stage.failed.length, 0)
+  for (const { name, room, texts } of stage.listeners) t.equal(texts.length, stage.acknowledged.filter((outcome) => outcome.room === room).length, `${name} has all`)
 }
 
 test('INFO is refused: it starts, says what to do, and a reconnect is told once, whoever has to connect anew', { timeout: 60_000 }, async (t) => {
@@ -37,24 +59,19 @@ test('INFO is refused: it starts, says what to do, and a reconnect is told once,
   await app.rooms.publish(newRoom(), 1)
   t.equal(warned.length, 1, 'said once')
 
-  const stage = await Stage.start(t, redis.port, { user: 'fan-out:secret' })
+  const stage = await Stage.start(t, { servers: await behindProxies(t, redis.port, { user: 'fan-out:secret' }) })
   const stop = stage.traffic()
-  await until(() => stage.acknowledged.length > 20)
+  await stage.progress(20)
+  t.equal(stage.verdict().gaps, 0, 'none while the links hold')
+  await broken(redis, stage)
+  await stage.progress(20)
   await stop()
-  await stage.healed()
-  t.strictSame(stage.gaps.flat(), [], 'none while the links hold')
-  for (let times = 1; times <= 2; times++) {
-    await broken(stage)
-    // With traffic, and no further message needed.
-    if (times === 1) await stage.publish(4)
-    await until(() => stage.gaps.every((gaps) => gaps.length === times), `a gap for everybody; ${stage.state()}`, 5_000)
-  }
-  const last = await stage.publish(4)
-  for (const client of stage.clients) for (const { text } of last) await client.frame({ type: 'message', data: text })
-  t.ok(stage.gaps.every((gaps) => gaps.length === 2), stage.state())
-  for (const [gap] of stage.gaps) t.equal(gap!['reason'], 'forked')
-  for (const client of stage.clients) t.equal(client.of('message').length, stage.acknowledged.length, 'nothing was lost')
-  stage.check(t, { gaps: true })
+  await toldExactly(t, stage, 1)
+  // And in a silence: no message is needed.
+  await broken(redis, stage)
+  await toldExactly(t, stage, 2)
+  nothingLost(t, stage)
+  await stage.check(t, { gaps: true })
 })
 
 test('INFO is taken away while it runs', { timeout: 60_000 }, async (t) => {
@@ -77,35 +94,32 @@ for (const [failover, gaps] of [['trust', 0], ['suspect', 1]] as const) {
   test(`failover: '${failover}' warns of nothing, and a reconnect is ${gaps === 0 ? 'no gap' : 'a gap'}`, { timeout: 60_000 }, async (t) => {
     const redis = await without(t, '+info')
     const { warned } = await warnings(t, redis, { brokerOptions: { failover } })
-    const stage = await Stage.start(t, redis.port, { user: 'fan-out:secret', options: { brokerOptions: { failover } } })
-    await stage.publish(10)
+    const stage = await Stage.start(t, { servers: await behindProxies(t, redis.port, { user: 'fan-out:secret', options: { brokerOptions: { failover } } }) })
+    for (const room of stage.rooms) await stage.publish(10, { room })
     await stage.healed()
-    await broken(stage)
-    await until(() => stage.gaps.every((told) => told.length === gaps))
-    const last = await stage.publish(4)
-    for (const client of stage.clients) for (const { text } of last) await client.frame({ type: 'message', data: text })
-    t.ok(stage.gaps.every((told) => told.length === gaps), stage.state())
-    stage.check(t, { gaps: gaps > 0 })
+    t.equal(stage.verdict().gaps, 0, 'none while the links hold')
+    await broken(redis, stage)
+    await toldExactly(t, stage, gaps)
+    nothingLost(t, stage)
+    await stage.check(t, { gaps: gaps > 0 })
     t.strictSame(warned.filter((line) => line.includes('INFO')), [])
   })
 }
 
 test('trust: what was lost all the same is told, on the word of who saw it', { timeout: 60_000 }, async (t) => {
   const [one, other] = [await RedisServer.start(t), await RedisServer.start(t)]
-  const stage = await Stage.start(t, one.port, { options: { brokerOptions: { failover: 'trust' } } })
-  await stage.publish(10)
+  const stage = await Stage.start(t, { servers: await behindProxies(t, one.port, { options: { brokerOptions: { failover: 'trust' } } }) })
+  for (const room of stage.rooms) await stage.publish(10, { room })
   await stage.healed()
   await other.admin.call('REPLICAOF', '127.0.0.1', one.port)
   await until(async () => await one.replicated() === 1)
   await other.admin.call('REPLICAOF', 'NO', 'ONE')
-  await stage.publish(3)
+  for (const room of stage.rooms) t.ok((await stage.publish(3, { room })).every(({ id }) => id !== undefined))
   await stage.healed()
   stage.each((proxy) => proxy.point(other.port))
-  await until(() => stage.gaps.every((gaps) => gaps.length > 0), `everybody to be told; ${stage.state()}`, 5_000)
-  const last = await stage.publish(4)
-  for (const client of stage.clients) for (const { text } of last) await client.frame({ type: 'message', data: text })
-  for (const client of stage.clients) t.match(client.of('gap')[0]!['from'], client.of('message')[9]!['id'])
-  stage.check(t, { gaps: true })
+  await stage.told(t, /forked/, { most: 2 })
+  for (const { gaps, entries } of stage.listeners) t.equal(gaps[0]!.from, entries[10]!.id)
+  await stage.check(t, { gaps: true })
 })
 
 test('the right to the channels is taken away: said once', async (t) => {

@@ -63,6 +63,8 @@ export const clientOptions = {
   // What was in flight when the link broke fails at once.
   maxRetriesPerRequest: 0,
   connectTimeout: 2_000,
+  // It asks for INFO, which may be refused; LOADING is an answer like others here.
+  enableReadyCheck: false,
   retryStrategy: (times: number) => Math.min(50 * times, 500) * (0.5 + Math.random())
 }
 
@@ -97,9 +99,14 @@ export class Connection {
   readonly #asked = new Set<RedisClient>()
   /** How often each node was connected to anew; a single Redis is under no name. */
   readonly #links = new Map<string, number>()
+  /** Why it could not be connected, when that was last tried. */
+  #trouble: unknown
   #closed = false
   #stopPinging: (() => void) | undefined
-  readonly #wake = (): void => { for (const wake of this.#wakes) wake() }
+  readonly #wake = (): void => {
+    this.#trouble = undefined
+    for (const wake of this.#wakes) wake()
+  }
 
   /** `linked` is called after each connect, to each node. */
   constructor (client: RedisClient, scheduler: Scheduler, linked = () => {}) {
@@ -113,7 +120,7 @@ export class Connection {
     if (isCluster(client)) client.on('+node', (node: RedisClient) => { node.on('ready', count(`${node.options?.host}:${node.options?.port}`)) })
     else client.on('ready', count(''))
     // It tries again by itself; whoever waits for it is told by its deadline.
-    client.on('error', () => {})
+    client.on('error', (error) => { this.#trouble = error })
   }
 
   /** The present link to a node (as `nodeOf` names it): something else after each reconnect. */
@@ -155,7 +162,7 @@ export class Connection {
     for (let tries = 0; ; tries++) {
       const left = deadline - this.#scheduler.now()
       if (this.#closed) throw retryAfter(new errors.BrokerAway('it is not open'))
-      if (left <= 0) throw retryAfter(new errors.BrokerAway(why))
+      if (left <= 0) throw this.away(why)
       if (!this.ready) {
         await this.sleep(left)
         continue
@@ -169,6 +176,11 @@ export class Connection {
         await this.sleep(Math.min(left, PAUSES[Math.min(tries, PAUSES.length - 1)] as number))
       }
     }
+  }
+
+  /** The error for whoever waited in vain; what was wrong with the link is its cause, and no affair of clients. */
+  away (why: string): Error {
+    return Object.assign(retryAfter(new errors.BrokerAway(why)), this.#trouble !== undefined && { cause: this.#trouble })
   }
 
   /** `work`, or a rejection after `timeout` ms; a link that was silent for so long is cut. */

@@ -153,7 +153,7 @@ export class Live implements LiveLink {
   async untilWhole (deadline: number): Promise<void> {
     while (!this.#whole || this.#closed) {
       const left = deadline - this.#scheduler.now()
-      if (left <= 0 || this.#closed) throw retryAfter(new errors.BrokerAway('its live link was not there in time'))
+      if (left <= 0 || this.#closed) throw this.#connection.away('its live link was not there in time')
       await new Promise<void>((resolve) => {
         const cancel = this.#scheduler.after(left, resolve)
         this.#waiting.push(() => {

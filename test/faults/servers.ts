@@ -1,0 +1,29 @@
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import type { FanOutOptions } from '../../index.js'
+import type { Place } from './listener.js'
+import { startApp } from '../helpers.js'
+import { Proxy } from './proxy.js'
+
+/** A server of a stage. */
+export interface StageServer extends Place {
+  publish (room: string, text: string): Promise<{ id: string }>
+  /** Where it reaches its broker through one. */
+  proxy?: Proxy | undefined
+  /** It takes no more publishes. */
+  dead?: boolean
+}
+
+/** An app in this process. */
+export async function stageServer (t: Pick<Test, 'teardown'>, options: FanOutOptions, proxy?: Proxy): Promise<StageServer & { app: FastifyInstance }> {
+  const { app, url } = await startApp(t, { history: { size: 100_000 }, ...options })
+  return { app, url, proxy, publish: async (room, text) => await app.rooms.publish(room, text) }
+}
+
+/** Servers on one Redis, each behind a proxy of its own. */
+export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { servers = 2, options = {} as FanOutOptions, user = '' } = {}): Promise<StageServer[]> {
+  return await Promise.all(Array.from({ length: servers }, async () => {
+    const proxy = await Proxy.start(t, port)
+    return await stageServer(t, { broker: user === '' ? proxy.url : proxy.url.replace('//', `//${user}@`), ...options }, proxy)
+  }))
+}
