@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import type { RedisClient } from '../../index.js'
 import fastifyRedis from '@fastify/redis'
+import Fastify from 'fastify'
 import { test } from 'tap'
 import { connect, newRoom, openStream, post, startApp, until } from '../helpers.js'
+import fanOut from '../../index.js'
 import { RedisServer } from '../redis-server.js'
 
 test('two servers on one Redis are one system', async (t) => {
@@ -55,18 +57,47 @@ test('two servers on one Redis are one system', async (t) => {
   })
 })
 
-test('the connection of an app that has @fastify/redis is used, and not closed', async (t) => {
+test('like the connection of an app that has @fastify/redis, which is left alone', async (t) => {
   const redis = await RedisServer.start(t)
-  let app: FastifyInstance & { redis: RedisClient } | undefined
-  const started = await startApp(t, { get broker () { return app!.redis } } as object, {}, async (bare) => {
-    await bare.register(fastifyRedis, { url: redis.url })
-    app = bare as typeof app
-  })
-  const room = newRoom()
-  const client = await connect(t, started.url)
-  client.send({ type: 'subscribe', room })
-  await client.frame({ type: 'subscribed' })
-  await post(`${started.url}/rooms/${room}`, 'hello')
-  await client.frame({ type: 'message', data: 'hello' })
-  t.equal(app!.redis.status, 'ready')
+  let app: FastifyInstance & { redis: RedisClient & Record<string, RedisClient> } | undefined
+  for (const namespace of [undefined, 'rooms']) {
+    const started = await startApp(t, { get broker () { return namespace === undefined ? app!.redis : app!.redis[namespace] } } as object, {}, async (bare) => {
+      await bare.register(fastifyRedis, { url: redis.url, ...(namespace !== undefined && { namespace }) })
+      app = bare as typeof app
+    })
+    const room = newRoom()
+    const client = await connect(t, started.url)
+    client.send({ type: 'subscribe', room })
+    await client.frame({ type: 'subscribed' })
+    await post(`${started.url}/rooms/${room}`, 'hello')
+    await client.frame({ type: 'message', data: 'hello' })
+    const given = namespace === undefined ? app!.redis : app!.redis[namespace]!
+    t.equal(given.status, 'ready')
+    t.match(await given.ping(), 'PONG')
+  }
+})
+
+test('with a URL, an app may register @fastify/redis before or after', async (t) => {
+  const redis = await RedisServer.start(t)
+  for (const first of [true, false]) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    if (first) await app.register(fastifyRedis, { url: redis.url })
+    await app.register(fanOut, { broker: redis.url })
+    if (!first) await app.register(fastifyRedis, { url: redis.url })
+    t.match(await app.rooms.publish(newRoom(), 1), { duplicate: false })
+    t.equal(await app.redis.ping(), 'PONG')
+  }
+})
+
+test('what a server opened it closes', async (t) => {
+  const redis = await RedisServer.start(t)
+  const connections = async (): Promise<number> => (await redis.admin.call('CLIENT', 'LIST') as string).trim().split('\n').length
+  const before = await connections()
+  const app = Fastify()
+  await app.register(fanOut, { broker: redis.url, brokerOptions: { replicas: 1 } })
+  await app.ready()
+  t.equal(await connections(), before + 3, 'commands, subscriptions, and publishes that wait')
+  await app.close()
+  await until(async () => await connections() === before)
 })
