@@ -72,17 +72,32 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   })
 
   const { start, startTimeout } = settings.brokerOptions
-  const starting = startRooms(rooms, presence, control).then(() => { started = true })
-  if (start === 'wait') return await within(startTimeout, starting)
-  starting.catch(async (error: unknown) => {
-    app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
-    while (!started && !connections.draining) {
-      await sleep(1_000 + 1_000 * Math.random(), undefined, { ref: false })
-      await startRooms(rooms, presence, control).then(() => { started = true }, () => {})
+  let trouble: unknown
+  const late = new AbortController()
+  const starting = (async () => {
+    while (!connections.draining && !late.signal.aborted) {
+      try {
+        await startRooms(rooms, presence, control)
+        started = true
+        return
+      } catch (error) {
+        // What does not pass is told at once.
+        if (start === 'wait' && !(error instanceof errors.BrokerAway)) throw error
+        if (start === 'background' && trouble === undefined) app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
+        trouble = error
+      }
+      await sleep(AGAIN * (0.5 + Math.random()), undefined, { ref: start === 'wait' })
     }
+  })()
+  if (start === 'background') return
+  await within(startTimeout, starting).catch((error: unknown) => {
+    late.abort()
+    throw error instanceof errors.BrokerAway ? trouble ?? error : error
   })
 }
 
+// Between two tries to start, in ms.
+const AGAIN = 500
 // Of a room's tail, in bytes, and of the messages that wait for its repair.
 const TAIL = 1024 * 1024
 const INBOX = 1_000

@@ -70,7 +70,7 @@ export interface FanOutOptions {
     keyPrefix?: string
     /** Whether start-up waits for the broker (and fails without it), or goes on and answers 503 until it is there. Default: `'wait'`. */
     start?: 'wait' | 'background'
-    /** How long start-up waits. Default: 8,000 ms. */
+    /** How long start-up tries; Fastify's own `pluginTimeout` must be above it. Default: 8,000 ms. */
     startTimeout?: number
     /** How long a publish, or a read, may take before it fails with 503. Default: 5,000 ms. */
     publishTimeout?: number

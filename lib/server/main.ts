@@ -14,7 +14,10 @@ function explain (error: unknown, { host, port }: Settings): string {
   if (code === 'EACCES') return `PORT ${port} may not be opened by this user: choose one above 1023`
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST ${host} is not an address of this machine`
   // Of the plugin's options only the broker's URL is the user's own.
-  if (code?.startsWith('FAN_OUT_ERR_')) return `FAN_OUT_BROKER cannot be used: ${message}`
+  if (code?.startsWith('FAN_OUT_ERR_')) {
+    const { cause } = error as Error
+    return `FAN_OUT_BROKER cannot be used: ${message}${cause instanceof Error && !message.includes(cause.message) ? ` (${cause.message})` : ''}`
+  }
   return error instanceof Error ? error.stack ?? message : String(error)
 }
 

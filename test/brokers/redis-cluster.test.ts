@@ -73,3 +73,15 @@ test('a node sends a server the rooms that it wants, as long as it wants them', 
   client.send({ type: 'unsubscribe', room })
   await until(async () => (await channels()).length === 0)
 })
+
+test('publishes wait for replicas, on whichever node', async (t) => {
+  const { app } = await startApp(t, { broker: cluster.url, brokerOptions: { replicas: 1 } })
+  const rooms = Array.from({ length: 12 }, newRoom)
+  await Promise.all(rooms.flatMap((room) => [1, 2, 3].map(async (data) => await app.rooms.publish(room, data))))
+  for (const room of rooms) {
+    const key = `fan-out:1:{${room}}:s`
+    const replica = await cluster.replicaOf(await cluster.primaryOf(key))
+    await replica.admin.readonly()
+    t.equal(await replica.admin.xlen(key), 3, 'it was there when it was acknowledged')
+  }
+})

@@ -27,11 +27,11 @@ test('Sentinels', (t) => {
 })
 
 test('a Cluster', (t) => {
-  const cluster = clientFor('redis://user:pass@one:1,[::1]:2?cluster=true') as unknown as Cluster
+  const cluster = clientFor('redis://user:pass@one:1,[::1]:2?cluster=true&family=6') as unknown as Cluster
   t.equal(cluster.isCluster, true)
   t.equal(cluster.status, 'wait', 'not connected')
   t.strictSame((cluster as unknown as { startupNodes: unknown }).startupNodes, [{ host: 'one', port: 1 }, { host: '::1', port: 2 }])
-  t.match(cluster.options.redisOptions, { username: 'user', password: 'pass' })
+  t.match(cluster.options.redisOptions, { username: 'user', password: 'pass', family: 6 })
   t.match((clientFor('rediss://one?cluster=true') as unknown as Cluster).options.redisOptions, { tls: {} })
   t.end()
 })

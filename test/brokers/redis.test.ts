@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { clientOptions } from '../../lib/brokers/redis/connection.js'
 import { RedisBroker } from '../../lib/brokers/redis/redis.js'
 import { freePort, RedisServer } from '../redis-server.js'
-import { newRoom, Stage } from './contract/server.js'
+import { newRoom, Stage, until } from './contract/server.js'
 import { brokerContract } from './contract.js'
 
 const redis = await RedisServer.start(tap)
@@ -54,7 +54,7 @@ test('the window ends by age and by bytes as well', async (t) => {
   const byAge = await start(t, { history: { size: 100, maxAge: 300, bytes: 1_000_000 } })
   const room = newRoom()
   const [first, second] = await byAge.publish(room, '1', '2')
-  await new Promise((resolve) => setTimeout(resolve, 350))
+  await until(async () => (await byAge.broker.read(room, { limit: 10 })).entries.length === 0, 'the window to be over')
   t.match(await byAge.broker.read(room, { since: first!, limit: 10 }), { entries: [{ type: 'gap', reason: 'expired', id: second }], position: second })
   const [third] = await byAge.publish(room, '3')
   t.match(await byAge.broker.read(room, { since: second!, limit: 10 }), { entries: [{ type: 'message', id: third, previous: second }] }, 'positions go on')
@@ -65,4 +65,10 @@ test('the window ends by age and by bytes as well', async (t) => {
   t.equal((await byBytes.broker.read(other, { limit: 10 })).entries.length, 2)
   await byBytes.publish(other, `"${'x'.repeat(100)}"`)
   t.equal((await byBytes.broker.read(other, { limit: 10 })).entries.length, 1, 'the newest stays')
+})
+
+test('a database that is not there is not taken for the first', async (t) => {
+  const stage = new Stage(t, { ...options, create: (_, wishes) => new RedisBroker({ ...settings(wishes), client: client(`${redis.url}/99`) }) })
+  t.after(() => stage.close())
+  await t.rejects(stage.start(), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /DB index is out of range/ })
 })

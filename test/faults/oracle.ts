@@ -166,7 +166,8 @@ class Reading {
 
   /**
    * Whether a gap stands for what is no more in the room. It may be a late one, where only another server had the
-   * message; what can be told in its place is found by the offsets that are skipped.
+   * message; what can be told in its place is found by the offsets that are skipped. After several forks any later gap
+   * does: which of them a late one stands for is not to be seen from outside.
    */
   #isTold ({ id, at }: Outcome): boolean {
     if (!this.#entries.some(({ type }) => type === 'gap')) return false

@@ -99,6 +99,21 @@ test('kill -9 of a primary in the middle of traffic: its replica takes over, and
   await stage.check(t, { gaps: true })
 })
 
+test('kill -9 of a primary in a silence, whose replica has everything: nobody is told', { timeout: 90_000 }, async (t) => {
+  const cluster = await RedisCluster.start(t)
+  const stage = await start(t, cluster)
+  await publishEverywhere(stage)
+  await stage.healed()
+  const primary = await cluster.primaryOf(keyOf(stage.room))
+  const replica = await cluster.replicaOf(primary)
+  await until(async () => await primary.admin.xlen(`fan-out:1:{${stage.room}}:s`) === await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`))
+  await primary.kill()
+  await until(async () => /cluster_state:ok/.test(String(await replica.admin.cluster('INFO'))) && /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)
+  await publishEverywhere(stage)
+  await stage.healed()
+  await stage.check(t, { gaps: false })
+})
+
 test('a replica that lacks acknowledged writes takes over: the new messages reach everybody, who missed the lost is told', { timeout: 90_000 }, async (t) => {
   const cluster = await RedisCluster.start(t)
   const stage = await start(t, cluster)

@@ -8,7 +8,7 @@ import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
 import { Stage } from './stage.js'
 
-interface Trio { primary: RedisServer, replica: RedisServer, client (): Redis }
+interface Trio { primary: RedisServer, replica: RedisServer, url: string, client: Redis }
 
 /** A primary, a replica, and three Sentinels that watch over them. */
 async function startTrio (t: Test): Promise<Trio> {
@@ -26,16 +26,14 @@ async function startTrio (t: Test): Promise<Trio> {
   return {
     primary,
     replica,
-    client () {
-      const client = new Redis({ sentinels: sentinels.map(({ port }) => ({ host: '127.0.0.1', port })), name: 'main' }).on('error', () => {})
-      t.teardown(() => client.disconnect())
-      return client
-    }
+    url: `redis://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}?sentinel=main`,
+    client: new Redis({ sentinels: sentinels.map(({ port }) => ({ host: '127.0.0.1', port })), name: 'main', lazyConnect: true })
   }
 }
 
-async function startStage (t: Test, { client }: Trio): Promise<Stage> {
-  return await Stage.start(t, { servers: [0, 1].map(() => ({ broker: client(), brokerOptions: { publishTimeout: 20_000 } })) })
+/** One server is given the URL, the other a client. */
+async function startStage (t: Test, { url, client }: Trio): Promise<Stage> {
+  return await Stage.start(t, { servers: [url, client].map((broker) => ({ broker, brokerOptions: { publishTimeout: 20_000 } })) })
 }
 
 const promoted = async ({ replica }: Trio): Promise<unknown> => await until(async () => /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)
@@ -51,6 +49,20 @@ test('Sentinels fail over in the middle of traffic', { timeout: 90_000 }, async 
   })
   await stage.healed()
   await stage.check(t, { gaps: true })
+})
+
+test('Sentinels promote a replica that has everything: nobody is told', { timeout: 90_000 }, async (t) => {
+  const trio = await startTrio(t)
+  const stage = await startStage(t, trio)
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  await until(async () => await trio.primary.replicated() === 1)
+  await trio.primary.kill()
+  await promoted(trio)
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  await stage.check(t, { gaps: false })
+  t.equal(stage.failed.length, 0)
 })
 
 test('Sentinels promote a replica that lacks acknowledged writes: everybody is told, and nothing comes twice', { timeout: 90_000 }, async (t) => {

@@ -9,7 +9,7 @@ import type { Witness, Witnesses } from './witness.js'
 import { randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
-import { isCluster } from './connection.js'
+import { isCluster, selectDatabase } from './connection.js'
 import { Identities, NONE } from './identities.js'
 import { parseSegments } from './lineage.js'
 import { positions } from './positions.js'
@@ -89,6 +89,7 @@ export class Calls {
   /** Tries out the rights that the scripts need: better found out at the start. */
   async check (deadline: number): Promise<void> {
     const { client } = this.#options
+    await selectDatabase(this.#commands, client, deadline)
     const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
     const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))
     if (!isCluster(client) && info.includes('cluster_enabled:1')) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')

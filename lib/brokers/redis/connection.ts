@@ -16,6 +16,7 @@ export interface RedisClient {
   readonly options?: { db?: number | undefined, keyPrefix?: string | undefined, host?: string | undefined, port?: number | undefined }
   readonly isCluster?: boolean
   ping (): Promise<unknown>
+  select (database: number): Promise<unknown>
   connect (): Promise<unknown>
   disconnect (reconnect?: boolean): void
   // Any: a Cluster is duplicated by other arguments than a single Redis, and each event has arguments of its own; with
@@ -88,6 +89,12 @@ export function connectionLike (client: RedisClient): RedisClient {
   // ioredis 5 would let ours take the place of all the client's.
   const { redisOptions } = client.options as { redisOptions?: object }
   return client.duplicate(nodes, { ...clusterOptions, redisOptions: { ...redisOptions, ...clusterOptions.redisOptions } })
+}
+
+/** Rejects where the client's database cannot be used: ioredis would go on in the first. */
+export async function selectDatabase (connection: Connection, { options }: RedisClient, deadline: number): Promise<void> {
+  const { db = 0 } = options ?? {}
+  if (db !== 0) await connection.run(async (client) => await client.select(db), deadline)
 }
 
 /** One connection (or on a Cluster, those to its nodes): asked by deadline, given up when it falls silent. */

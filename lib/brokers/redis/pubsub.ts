@@ -5,7 +5,7 @@ import type { RedisClient } from './connection.js'
 import { parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
-import { Connection, connectionLike } from './connection.js'
+import { Connection, connectionLike, selectDatabase } from './connection.js'
 import { Keys } from './keys.js'
 import { Live } from './live.js'
 import { Script } from './script.js'
@@ -78,6 +78,7 @@ export class PubSubLink implements Link {
   async open (deadline: number): Promise<void> {
     this.#commands.open()
     this.#live.open()
+    await selectDatabase(this.#commands, this.#commands.client, deadline)
     // The rights that are needed: better found out now.
     await this.say([{ room: '', payload: '' }], deadline)
     await this.#live.untilWhole(deadline)

@@ -15,10 +15,10 @@ interface Address { host: string, port?: number }
  * `rediss:` for TLS. Other parameters are ioredis options, as in its own URLs (`?family=6`).
  */
 export function clientFor (url: string): RedisClient {
-  const [, scheme, userInfo = '', hosts = '', rest = ''] = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]*)([^#]*)/.exec(url) ?? []
+  const [, scheme, userInfo = '', hosts = '', path = ''] = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]*)([^#]*)/.exec(url) ?? []
   const [first = '', ...more] = hosts.split(',')
   // The rest of it is parsed by the platform, with one host in the place of all.
-  const parsed = URL.canParse(`${scheme}://${userInfo}@${first}${rest}`) ? new URL(`${scheme}://${userInfo}@${first}${rest}`) : undefined
+  const parsed = URL.canParse(`${scheme}://${userInfo}@${first}${path}`) ? new URL(`${scheme}://${userInfo}@${first}${path}`) : undefined
   const addresses = [first, ...more].map((host) => toAddress(host, more.length === 0))
   if (scheme === undefined || parsed === undefined || addresses.includes(undefined)) {
     throw new errors.InvalidOption('options.broker is no Redis URL, which are redis://[user:password@]host[:port][/database], with several hosts for Sentinels and Clusters')
@@ -38,7 +38,7 @@ export function clientFor (url: string): RedisClient {
     const sentinelUsername = take(searchParams, 'sentinelUsername')
     const sentinelPassword = take(searchParams, 'sentinelPassword')
     return new Redis({
-      ...Object.fromEntries(searchParams),
+      ...rest(searchParams),
       lazyConnect: true,
       name,
       sentinels: nodes.map(({ host, port = 26379 }) => ({ host, port })),
@@ -52,7 +52,7 @@ export function clientFor (url: string): RedisClient {
     if (db !== 0) throw new errors.InvalidOption('options.broker: a Redis Cluster has no other database than 0')
     return new Cluster(nodes.map(({ host, port = 6379 }) => ({ host, port })), {
       lazyConnect: true,
-      redisOptions: { ...Object.fromEntries(searchParams), ...defined(credentials), ...tls },
+      redisOptions: { ...rest(searchParams), ...defined(credentials), ...tls },
       // A certificate is for the name.
       ...(scheme === 'rediss' && { dnsLookup: (address: string, callback: (error: null, address: string) => void) => callback(null, address) })
     })
@@ -74,6 +74,11 @@ function take (parameters: URLSearchParams, name: string): string | undefined {
   const value = parameters.get(name)
   parameters.delete(name)
   return value ?? undefined
+}
+
+/** What is an option of ioredis, numbers as numbers. */
+function rest (parameters: URLSearchParams): Record<string, string | number> {
+  return Object.fromEntries([...parameters].map(([name, value]) => [name, /^\d+$/.test(value) ? Number(value) : value]))
 }
 
 function defined<T extends object> (values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
