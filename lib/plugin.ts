@@ -78,6 +78,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
     while (!started && !connections.draining) {
       await sleep(1_000 + 1_000 * Math.random(), undefined, { ref: false })
+      if (connections.draining) return
       await startRooms(rooms, presence, control).then(() => { started = true }, () => {})
     }
   })
