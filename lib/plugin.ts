@@ -75,6 +75,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   let trouble: unknown
   const late = new AbortController()
   const starting = (async () => {
+    // Asked after each pause: what was closed meanwhile must not be opened again.
     while (!connections.draining && !late.signal.aborted) {
       try {
         await startRooms(rooms, presence, control)

@@ -34,6 +34,8 @@ const RETRY = 500
 const COMPARE = 3_000
 // How often it is looked for rooms that are quiet: a room that has just become so is found soon after `COMPARE`.
 const LOOK = 500
+// Rooms that are compared at once: the answer to each has a deadline, and the event loop others to serve.
+const TOGETHER = 1_000
 
 /**
  * The rooms of this server: brings what the broker delivers to the rooms that have subscribers here, joins a room at
@@ -214,7 +216,7 @@ export class Rooms implements RoomHost {
     this.#comparing = true
     while (this.#doubted.size > 0 && !this.#closed) {
       // A room that is joining or being repaired is compared afterwards: what it is reading may be older than the doubt.
-      const rooms = [...this.#doubted].filter((room) => room.whole)
+      const rooms = [...this.#doubted].filter((room) => room.whole).slice(0, TOGETHER)
       for (const room of rooms) this.#doubted.delete(room)
       if (!await this.#compareNow(rooms)) await this.retry()
     }

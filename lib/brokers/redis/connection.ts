@@ -66,6 +66,9 @@ export const clientOptions = {
   connectTimeout: 2_000,
   // It asks for INFO, which may be refused; LOADING is an answer like others here.
   enableReadyCheck: false,
+  // ioredis 5 takes a link that breaks while these are under way for ready, and never connects anew.
+  disableClientInfo: true,
+  connectionName: '',
   retryStrategy: (times: number) => Math.min(50 * times, 500) * (0.5 + Math.random())
 }
 

@@ -100,6 +100,7 @@ export class Live implements LiveLink {
           } catch (error) {
             if (isMoved(error)) throw error
             if ((error as Error).name === 'ReplyError') throw retryAfter(new errors.BrokerAway(`Redis refuses: ${(error as Error).message}`))
+            if (this.#scheduler.now() >= deadline) throw this.#connection.away((error as Error).message)
             await this.#connection.sleep(20)
           }
         }
@@ -130,7 +131,7 @@ export class Live implements LiveLink {
         const wanted = [...this.#wanted]
         const mended: string[] = []
         for (let i = 0; i < wanted.length; i += TOGETHER) {
-          await Promise.all(wanted.slice(i, i + TOGETHER).map(async ([channel, room]) => {
+          await Promise.all(wanted.slice(i, i + TOGETHER).filter(([channel]) => this.#wanted.has(channel)).map(async ([channel, room]) => {
             await this.#ask(channel).then(() => mended.push(room), (error: unknown) => {
               if (!isMoved(error)) throw error
               this.#wanted.delete(channel)

@@ -69,7 +69,7 @@ export class PubSubLink implements Link {
 
   constructor ({ client, keyPrefix, idempotencyTtl, scheduler = systemScheduler }: PubSubOptions, events: LinkEvents) {
     // Names of its own: the broker with a window can be on the same Redis.
-    this.#keys = new Keys(`${keyPrefix}:pubsub`, client.options?.db)
+    this.#keys = new Keys(`${keyPrefix}:pubsub`, client.options?.db, client.options?.keyPrefix)
     this.#idempotencyTtl = idempotencyTtl
     this.#commands = new Connection(connectionLike(client), scheduler)
     this.#live = new Live(connectionLike(client), scheduler, events)

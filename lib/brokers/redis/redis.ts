@@ -160,7 +160,9 @@ export class RedisBroker implements Broker {
   /** All that was seen is to be held against the Redis that is there now: the rooms' by them, the others' here. */
   #doubt (): void {
     this.#events?.doubt()
-    this.#sweep ??= this.#compareUnsubscribed().finally(() => { this.#sweep = undefined })
+    // One that is under way began with the Redis before: it is gone through once more.
+    const sweep: Promise<void> = (this.#sweep ?? Promise.resolve()).then(() => sweep === this.#sweep ? this.#compareUnsubscribed() : undefined)
+    this.#sweep = sweep
   }
 
   async #compareUnsubscribed (): Promise<void> {
