@@ -108,6 +108,30 @@ test('OOM: publishes are refused, nothing is written by halves, and reading goes
   await stage.check(t, { gaps: false })
 })
 
+test('memory is full after a restart: what was published before is found, and reading goes on', { timeout: 60_000 }, async (t) => {
+  const redis = await RedisServer.start(t, ['--appendonly', 'yes', '--appendfsync', 'always'])
+  const stage = await Stage.start(t, { servers: await behindProxies(t, redis.port), rooms: 1 })
+  await stage.publish(5)
+  await stage.healed()
+  const [server] = stage.servers
+  const lost = server!.proxy!.loseReply(/\d+-\d+/).then(() => server!.proxy!.refuse(true))
+  const publishing = stage.publish(1, { server: server! })
+  await lost
+  await redis.kill()
+  await redis.start('--maxmemory', '1')
+  server!.proxy!.refuse(false)
+  // It is another Redis by what it says of itself, and cannot write that down.
+  const [outcome] = await publishing
+  t.equal(outcome!.error, undefined)
+  await stage.healed()
+  t.equal((await stage.servers[1]!.app!.rooms.history(stage.room)).messages.length, 6)
+  t.match((await stage.publish(1))[0]!.error, /OOM/)
+  await redis.admin.config('SET', 'maxmemory', '0')
+  t.equal((await stage.publish(1))[0]!.error, undefined)
+  await stage.healed()
+  await stage.check(t, { gaps: false })
+})
+
 test('a key of the wrong type: refused, and the others go on', async (t) => {
   const redis = await RedisServer.start(t)
   const stage = await Stage.start(t, { servers: await behindProxies(t, redis.port), listeners: 6 })

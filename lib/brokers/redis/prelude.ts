@@ -105,13 +105,18 @@ end
 -- Others have seen what this caller has not. They find out by themselves that their links are new.
 local function announce () if changed then redis.pcall(ARGV[6], ARGV[7], 'l') end end
 
--- For scripts that only ask: writes what they found out. The meta lives on.
+-- For scripts that only ask: writes what they found out. The meta lives on. Where memory is full, a boundary that lost
+-- nothing can be written down later, and reading goes on; without what proves a loss it may not. Answers the error.
 local function keep ()
   if changed or touched then
     prune(0)
-    redis.call('HSET', KEYS[1], 'r', identity, 'n', number(top), 'l', lineage(), 'x', marks, 'b', number(bytes))
-    if begun then redis.call('DEL', KEYS[2]) end
-    announce()
+    local kept = redis.pcall('HSET', KEYS[1], 'r', identity, 'n', number(top), 'l', lineage(), 'x', marks, 'b', number(bytes))
+    if type(kept) ~= 'table' or not kept.err then
+      if begun then redis.call('DEL', KEYS[2]) end
+      announce()
+    elseif begun or flagged then
+      return kept
+    end
   end
   -- Written once an hour at most.
   if redis.call('PTTL', KEYS[1]) < ARGV[3] - 3600000 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end

@@ -66,7 +66,8 @@ for i = 1, #KEYS - 2 do
 end
 replies[2] = position()
 if added == 0 then
-  keep()
+  local failed = keep()
+  if failed then return failed end
   -- A write, so that WAIT after it counts those of the first try, whoever made it.
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return replies

@@ -9,7 +9,8 @@ import { prelude } from './prelude.js'
  * texts by turns.
  */
 export const read = prelude + `
-keep()
+local failed = keep()
+if failed then return failed end
 local first
 repeat
   first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
