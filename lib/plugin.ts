@@ -91,8 +91,10 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     }
   })()
   if (start === 'background') return
-  await within(startTimeout, starting).catch((error: unknown) => {
+  await within(startTimeout, starting).catch(async (error: unknown) => {
     late.abort()
+    // No app is closed that did not start.
+    await rooms.close()
     throw error instanceof errors.BrokerAway ? trouble ?? error : error
   })
 }

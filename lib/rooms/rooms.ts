@@ -141,6 +141,7 @@ export class Rooms implements RoomHost {
   }
 
   async close (): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
     this.#cancelTick?.()
     this.#endRetry?.()

@@ -30,6 +30,14 @@ test('the URL of a Cluster\'s node says what is missing', async (t) => {
   await t.rejects(startApp(t, { broker: cluster.nodes[0]!.url }), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /\?cluster=true/ })
 })
 
+test('a prefix that would spread a room over the slots is refused', async (t) => {
+  for (const keyPrefix of ['{}', 'a{']) {
+    await t.rejects(startApp(t, { broker: cluster.url, brokerOptions: { keyPrefix } }), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /braces/ })
+  }
+  const { app } = await startApp(t, { broker: cluster.url, brokerOptions: { keyPrefix: 'all-in-{one}-slot' } })
+  t.match(await app.rooms.publish(newRoom(), 1), { duplicate: false })
+})
+
 test('the keys of a room are in one slot, whatever it is called', async (t) => {
   const { app } = await startApp(t, { broker: cluster.url })
   for (const name of ['{', '}', '{}', '{a}b', 'a}{b', '%7B', '🂡{x}']) {

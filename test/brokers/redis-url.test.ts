@@ -43,6 +43,7 @@ test('what cannot be meant is refused, without repeating the password', (t) => {
     ['redis://one,,two?cluster=true', /no Redis URL/],
     ['redis:one', /no Redis URL/],
     ['redis://one/three', /database/],
+    ['redis://user:secret%@one', /%25/],
     ['redis://one?cluster=maybe', /true or false/],
     ['redis://one/3?cluster=true', /no other database/]
   ] as const) {

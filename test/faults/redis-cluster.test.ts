@@ -106,6 +106,7 @@ test('kill -9 of a primary in a silence, whose replica has everything: nobody is
   await stage.healed()
   const primary = await cluster.primaryOf(keyOf(stage.room))
   const replica = await cluster.replicaOf(primary)
+  await replica.admin.readonly()
   await until(async () => await primary.admin.xlen(`fan-out:1:{${stage.room}}:s`) === await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`))
   await primary.kill()
   await until(async () => /cluster_state:ok/.test(String(await replica.admin.cluster('INFO'))) && /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)

@@ -17,7 +17,7 @@ import { publish } from './publish.js'
 import { read } from './read.js'
 import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
-import { nodeOf } from './sharded-live.js'
+import { inOneSlot, nodeOf } from './sharded-live.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
@@ -89,6 +89,9 @@ export class Calls {
   /** Tries out the rights that the scripts need: better found out at the start. */
   async check (deadline: number): Promise<void> {
     const { client } = this.#options
+    if (isCluster(client) && !inOneSlot(this.#keys.meta(RIGHTS_ROOM), this.#keys.stream(RIGHTS_ROOM), this.#keys.channel(RIGHTS_ROOM))) {
+      throw new errors.InvalidOption('options.brokerOptions.keyPrefix, or the client\'s own, has braces that spread a room over the slots of the Cluster: leave them out')
+    }
     await selectDatabase(this.#commands, client, deadline)
     const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
     const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))

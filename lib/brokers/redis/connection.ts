@@ -13,7 +13,7 @@ export interface RedisPipeline {
  */
 export interface RedisClient {
   readonly status: string
-  readonly options?: { db?: number | undefined, keyPrefix?: string | undefined, host?: string | undefined, port?: number | undefined }
+  readonly options?: { db?: number | undefined, keyPrefix?: string | undefined, host?: string | undefined, port?: number | undefined, username?: string | undefined, password?: string | null | undefined, tls?: object | undefined }
   readonly isCluster?: boolean
   ping (): Promise<unknown>
   select (database: number): Promise<unknown>
@@ -69,7 +69,7 @@ export const clientOptions = {
   // ioredis 5 takes a link that breaks while these are under way for ready, and never connects anew.
   disableClientInfo: true,
   connectionName: '',
-  retryStrategy: (times: number) => Math.min(50 * times, 500) * (0.5 + Math.random())
+  retryStrategy: (times: number) => Math.min(50 + 50 * times, 500) * (0.5 + Math.random())
 }
 
 const clusterOptions = {
@@ -88,7 +88,10 @@ const clusterOptions = {
 export function connectionLike (client: RedisClient): RedisClient {
   if (!isCluster(client)) return client.duplicate(clientOptions)
   // Those that it was started with can be gone by now.
-  const nodes = client.nodes('master').map(({ options }) => ({ host: options?.host, port: options?.port }))
+  const nodes = client.nodes('master').map(({ options = {} }) => {
+    const { host, port, username, password, tls } = options
+    return { host, port, ...(username !== undefined && { username }), ...(password !== undefined && { password }), ...(tls !== undefined && { tls }) }
+  })
   // ioredis 5 would let ours take the place of all the client's.
   const { redisOptions } = client.options as { redisOptions?: object }
   return client.duplicate(nodes, { ...clusterOptions, redisOptions: { ...redisOptions, ...clusterOptions.redisOptions } })
@@ -130,7 +133,7 @@ export class Connection {
     if (isCluster(client)) client.on('+node', (node: RedisClient) => { node.on('ready', count(`${node.options?.host}:${node.options?.port}`)) })
     else client.on('ready', count(''))
     // It tries again by itself; whoever waits for it is told by its deadline.
-    client.on('error', (error) => { this.#trouble = error })
+    client.on('error', (error: Error) => { this.#trouble = withoutCommand(error) })
   }
 
   /** The present link to a node (as `nodeOf` names it): something else after each reconnect. */
@@ -144,6 +147,7 @@ export class Connection {
 
   /** Connects, and keeps an eye on the link. */
   open (): void {
+    if (this.#closed) return
     if (this.client.status === 'wait' || this.client.status === 'end') this.client.connect().catch(() => {})
     this.#pingLater()
   }
@@ -239,9 +243,15 @@ function isForNow (error: unknown): boolean {
   return !isReply(error) || FOR_NOW.test((error as Error).message)
 }
 
+/** ioredis keeps the command with its error: a password, or what was published. */
+function withoutCommand (error: Error & { command?: unknown }): Error {
+  delete error.command
+  return error
+}
+
 /** Redis said no, and will go on to. The reason is the operator's to read: full memory, a missing right, a key of another type. */
 function refused (error: Error): Error {
   const away = retryAfter(new errors.BrokerAway(`Redis refuses: ${error.message}`), 5)
-  away.cause = error
+  away.cause = withoutCommand(error)
   return away
 }

@@ -45,7 +45,7 @@ export class Live implements LiveLink {
   readonly #wanted = new Map<string, string>()
   readonly #turns = new Turns()
   #whole = false
-  #waiting: Array<() => void> = []
+  readonly #waiting = new Set<() => void>()
   #mending = 0
   #closed = false
 
@@ -156,19 +156,19 @@ export class Live implements LiveLink {
       const left = deadline - this.#scheduler.now()
       if (left <= 0 || this.#closed) throw this.#connection.away('its live link was not there in time')
       await new Promise<void>((resolve) => {
-        const cancel = this.#scheduler.after(left, resolve)
-        this.#waiting.push(() => {
+        const end = (): void => {
           cancel()
+          this.#waiting.delete(end)
           resolve()
-        })
+        }
+        const cancel = this.#scheduler.after(left, end)
+        this.#waiting.add(end)
       })
     }
   }
 
   #wake (): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const wake of waiting) wake()
+    for (const wake of [...this.#waiting]) wake()
   }
 }
 

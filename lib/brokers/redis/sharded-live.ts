@@ -18,10 +18,17 @@ interface Channel {
 // In ms: how long a node is given to take a channel before it is looked up again where it belongs, and the pause between.
 const TRY = 1_000
 const PAUSE = 100
+// Channels that are subscribed to without waiting for each other.
+const TOGETHER = 500
 
 /** The address of the primary that has a key, or a channel; empty while that is not known, and where there is but one Redis. */
 export function nodeOf (client: RedisClient, key: string): string {
   return isCluster(client) ? client.slots[calculateSlot(key)]?.[0] ?? '' : ''
+}
+
+/** Whether keys are in one slot. */
+export function inOneSlot (...keys: string[]): boolean {
+  return new Set(keys.map((key) => calculateSlot(key))).size === 1
 }
 
 /**
@@ -39,6 +46,8 @@ export class ShardedLive implements LiveLink {
   /** By the address of their node. */
   readonly #links = new Map<string, Live>()
   readonly #turns = new Turns()
+  /** Links over which Redis has ended some subscriptions. */
+  readonly #doubted = new Set<Live>()
   #checking = false
   #checkAgain = false
   #closed = false
@@ -135,8 +144,7 @@ export class ShardedLive implements LiveLink {
       message: this.#events.message,
       mended: (rooms) => this.#events.mended(rooms),
       moved: () => {
-        // Which channels is not told.
-        for (const channel of this.#channels.values()) if (channel.link === link) channel.astray = true
+        this.#doubted.add(link)
         this.#cluster.refreshSlotsCache()
         this.#check()
       },
@@ -158,22 +166,34 @@ export class ShardedLive implements LiveLink {
 
   async #placeAll (): Promise<void> {
     while (this.#checkAgain && !this.#closed) {
+      // Slots rarely move alone, and Redis tells of each channel.
+      if (this.#doubted.size > 0) await new Promise<void>((resolve) => this.#scheduler.after(PAUSE, resolve))
       this.#checkAgain = false
+      // Which channels it was is not told.
+      for (const channel of this.#channels.values()) if (channel.link !== undefined && this.#doubted.has(channel.link)) channel.astray = true
+      this.#doubted.clear()
       const astray = [...this.#channels].filter(([name, channel]) => this.#isAstray(name, channel))
-      const results = await Promise.all(astray.map(async ([name, channel]) => await this.#turns.take(name, async () => {
-        if (this.#channels.get(name) !== channel || !this.#isAstray(name, channel)) return undefined
-        try {
-          await this.#place(name, channel, this.#scheduler.now() + TRY)
-          return channel.room
-        } catch {
-          this.#checkAgain = true
-        }
-      })))
-      const rooms = results.filter((room) => room !== undefined)
-      if (rooms.length > 0) this.#events.mended(rooms)
+      for (let i = 0; i < astray.length; i += TOGETHER) {
+        const rooms = await Promise.all(astray.slice(i, i + TOGETHER).map(async ([name, channel]) => await this.#placeAgain(name, channel)))
+        this.#events.mended(rooms.filter((room) => room !== undefined))
+      }
       this.#dropIdle()
       if (this.#checkAgain) await new Promise<void>((resolve) => this.#scheduler.after(PAUSE, resolve))
     }
+  }
+
+  /** Answers the room, where its channel had to be subscribed to. */
+  async #placeAgain (name: string, channel: Channel): Promise<string | undefined> {
+    return await this.#turns.take(name, async () => {
+      if (this.#channels.get(name) !== channel || !this.#isAstray(name, channel)) return undefined
+      try {
+        await this.#place(name, channel, this.#scheduler.now() + TRY)
+        return channel.room
+      } catch {
+        this.#checkAgain = true
+        return undefined
+      }
+    })
   }
 
   #isAstray (name: string, { link, astray }: Channel): boolean {

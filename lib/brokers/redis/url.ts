@@ -31,7 +31,7 @@ export function clientFor (url: string): RedisClient {
   const cluster = take(searchParams, 'cluster')
   if (cluster !== undefined && !['true', 'false', ''].includes(cluster)) throw new errors.InvalidOption('options.broker: ?cluster takes true or false')
 
-  const credentials = { username: decodeURIComponent(parsed.username), password: decodeURIComponent(parsed.password) }
+  const credentials = { username: decoded(parsed.username), password: decoded(parsed.password) }
   const tls = scheme === 'rediss' ? { tls: {} } : {}
   const nodes = addresses as Address[]
   if (name !== undefined) {
@@ -68,6 +68,14 @@ function toAddress (text: string, only: boolean): Address | undefined {
   // As ioredis takes IPv6.
   const host = hostname.replace(/^\[|\]$/g, '') || 'localhost'
   return port === '' ? { host } : { host, port: Number(port) }
+}
+
+function decoded (text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new errors.InvalidOption('options.broker: a % in the user or the password of a URL is written %25')
+  }
 }
 
 function take (parameters: URLSearchParams, name: string): string | undefined {
