@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import type { FanOutOptions } from '../types/index.js'
 import type { Services } from './services.js'
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Access } from './access.js'
 import { Api } from './api.js'
 import { createBroker } from './brokers/index.js'
@@ -14,6 +13,7 @@ import { addRoutes } from './routes/index.js'
 import { isRoomName } from './room-name.js'
 import { Rooms } from './rooms/rooms.js'
 import { systemScheduler } from './scheduler.js'
+import { startWith, within } from './start.js'
 import { Connections } from './transports/transport.js'
 import { useWebSocketServer } from './websocket-server.js'
 
@@ -71,52 +71,21 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     await rooms.close()
   })
 
-  const { start, startTimeout } = settings.brokerOptions
-  let trouble: unknown
-  const late = new AbortController()
-  const starting = (async () => {
-    // Asked after each pause: what was closed meanwhile must not be opened again.
-    while (!connections.draining && !late.signal.aborted) {
-      try {
-        await startRooms(rooms, presence, control)
-        started = true
-        return
-      } catch (error) {
-        // What does not pass is told at once.
-        if (start === 'wait' && !(error instanceof errors.BrokerAway)) throw error
-        if (start === 'background' && trouble === undefined) app.log.error({ err: error }, 'fan-out: the broker could not be reached, trying again')
-        trouble = error
-      }
-      await sleep(AGAIN * (0.5 + Math.random()), undefined, { ref: start === 'wait' })
-    }
-  })()
-  if (start === 'background') return
-  await within(startTimeout, starting).catch(async (error: unknown) => {
-    late.abort()
-    // No app is closed that did not start.
+  const begin = async (): Promise<void> => {
+    await rooms.start()
+    await presence?.start()
+    await control.start()
+    started = true
+  }
+  await startWith(settings.brokerOptions, app.log, begin, () => connections.draining).catch(async (error: unknown) => {
+    // Nobody closes an app that did not start.
     await rooms.close()
-    throw error instanceof errors.BrokerAway ? trouble ?? error : error
+    throw error
   })
 }
 
-// Between two tries to start, in ms.
-const AGAIN = 500
 // Of a room's tail, in bytes, and of the messages that wait for its repair.
 const TAIL = 1024 * 1024
 const INBOX = 1_000
 // How long the other servers are told that this one goes, in ms; where they cannot be, they find out.
 const FAREWELL = 500
-
-async function startRooms (rooms: Rooms, presence: Presence | undefined, control: Control): Promise<void> {
-  await rooms.start()
-  await presence?.start()
-  await control.start()
-}
-
-async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new errors.BrokerAway(`it was not reached within ${timeout} ms`)), timeout)
-  })
-  return await Promise.race([work, late]).finally(() => clearTimeout(timer))
-}
