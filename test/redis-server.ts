@@ -112,7 +112,8 @@ export class RedisServer {
   }
 
   async truncateAppendOnly (length: number): Promise<void> {
-    await truncate(await this.#appendOnly(), length)
+    // Never longer: what would be added is no log.
+    await truncate(await this.#appendOnly(), Math.min(length, await this.appendOnlyLength()))
   }
 
   /** Stops answering, with its connections open; and goes on. */

@@ -28,6 +28,8 @@ const cases: Record<string, Case> = {
   'a gap in the place of what is missing': { entries: [start, a, gap('1-3', 'expired'), d] },
   'a gap where it resumed': { entries: [start, a, subscribed('1-3', false), gap('1-3', 'expired'), d] },
   'a gap at the end': { entries: [start, a, b, c, gap('1-4', 'expired')] },
+  'what was lost, where the window has moved past the fork': { entries: [start, a, b, gap('2-3', 'expired'), x], ...lost },
+  'what was lost, and a gap before it in the same epoch': { entries: [start, a, gap('1-2', 'expired'), c, x], ...lost, losses: 1 },
   'a duplicate': { entries: [start, a, b, b, c, d], duplicates: 1, disorder: 1 },
   'a duplicate over a resume': { entries: [start, a, b, subscribed('1-2', true), b, c, d], duplicates: 1, disorder: 1 },
   'a duplicate under another id': { entries: [start, a, b, c, d, message('1-5', 'a')], duplicates: 1 },

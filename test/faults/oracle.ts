@@ -166,7 +166,8 @@ class Reading {
 
   /**
    * Whether a gap stands for what is no more in the room. It may be a late one, where only another server had the
-   * message; what can be told in its place is found by the offsets that are skipped. After several forks any later gap
+   * message; what can be told in its place is found by the offsets that are skipped. One that leads into another epoch
+   * stands for all that the one before had left, also where it says `expired`: the window has moved past the fork. After several forks any later gap
    * does: which of them a late one stands for is not to be seen from outside.
    */
   #isTold ({ id, at }: Outcome): boolean {
@@ -174,7 +175,7 @@ class Reading {
     const { epoch, offset } = cursor(id as string)
     const last = this.#entries.findLastIndex((entry) => entry.type === 'message' && cursor(entry.id).epoch === epoch && cursor(entry.id).offset < offset)
     return this.#entries.some((entry, i) => entry.type === 'gap' && i > last && entry.at >= at &&
-      (entry.reason === 'forked' || entry.reason === 'epoch' || offset <= cursor(entry.id).offset))
+      (entry.reason === 'forked' || entry.reason === 'epoch' || cursor(entry.id).epoch !== epoch || offset <= cursor(entry.id).offset))
   }
 
   #wrong (kind: 'duplicates' | 'disorder' | 'losses', what: string): void {

@@ -145,10 +145,13 @@ export class Stage {
     try {
       await this.progress(20)
       await trouble()
-    } finally {
-      await endTraffic()
-      await endChurn()
+    } catch (error) {
+      // What went wrong first is what is to be told.
+      await Promise.allSettled([endTraffic(), endChurn()])
+      throw error
     }
+    await endTraffic()
+    await endChurn()
   }
 
   /** Waits until so many more publishes are acknowledged, while there is traffic. */
