@@ -1,25 +1,11 @@
-import type { Test } from 'tap'
-import type { RedisClient } from '../../index.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster } from 'ioredis'
-import { Cluster as Cluster5 } from 'ioredis-5'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisCluster } from '../redis-cluster.js'
+import { keyOf, publishEverywhere, startOnCluster } from './cluster.js'
 import { Proxy } from './proxy.js'
 import { Stage } from './stage.js'
-
-/** Servers on a Cluster, one by its URL, one by a client of ioredis 5, and listeners in rooms all over its slots. */
-async function start (t: Test, cluster: RedisCluster): Promise<Stage> {
-  const given = new Cluster5(cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port })), { lazyConnect: true }) as unknown as RedisClient
-  return await Stage.start(t, { servers: [{ broker: cluster.url }, { broker: given }], rooms: 9, listeners: 36 })
-}
-
-const keyOf = (room: string): string => `fan-out:1:{${room}}:m`
-
-async function publishEverywhere (stage: Stage): Promise<void> {
-  for (const room of stage.rooms) await stage.publish(2, { room })
-}
 
 async function elsewhere (cluster: RedisCluster, room: string): Promise<RedisCluster['nodes'][number]> {
   const from = await cluster.primaryOf(keyOf(room))
@@ -27,8 +13,7 @@ async function elsewhere (cluster: RedisCluster, room: string): Promise<RedisClu
 }
 
 test('slots move in the middle of traffic: nothing is lost, nobody is told', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
+  const { cluster, stage } = await startOnCluster(t)
   await stage.busy(async () => {
     for (const room of stage.rooms.slice(0, 6)) {
       // With some of the keys here and some there no script can run; what is published meanwhile waits.
@@ -41,8 +26,7 @@ test('slots move in the middle of traffic: nothing is lost, nobody is told', { t
 })
 
 test('slots move in a silence: the rooms are subscribed to where they are now', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
+  const { cluster, stage } = await startOnCluster(t)
   await publishEverywhere(stage)
   await stage.healed()
   for (const room of stage.rooms) {
@@ -64,77 +48,6 @@ test('slots move in a silence: the rooms are subscribed to where they are now', 
   await stage.healed()
   t.strictSame(repairs(), before, 'what comes next comes live')
   await stage.check(t, { gaps: false })
-})
-
-test('a primary fails over at an operator\'s word, in the middle of traffic: nothing is lost, nobody is told', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
-  await stage.busy(async () => {
-    for (const primary of cluster.nodes.slice(0, 3)) {
-      await cluster.failOver(await cluster.replicaOf(primary))
-      await stage.progress(50)
-    }
-  })
-  t.comment(`healed in ${Math.round(await stage.healed())} ms`)
-  await stage.check(t, { gaps: false })
-})
-
-test('kill -9 of a primary in the middle of traffic: its replica takes over, and later hands back', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
-  const primary = await cluster.primaryOf(keyOf(stage.room))
-  const replica = await cluster.replicaOf(primary)
-  let back = 0
-  await stage.busy(async () => {
-    await primary.kill()
-    await until(async () => /cluster_state:ok/.test(String(await replica.admin.cluster('INFO'))) && /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)
-    back = performance.now()
-  })
-  await stage.healed()
-  t.comment(`whole ${Math.round(performance.now() - back)} ms after the promotion`)
-  await primary.start()
-  await cluster.failOver(primary)
-  await publishEverywhere(stage)
-  await stage.healed()
-  await stage.check(t, { gaps: true })
-})
-
-test('kill -9 of a primary in a silence, whose replica has everything: nobody is told', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
-  await publishEverywhere(stage)
-  await stage.healed()
-  const primary = await cluster.primaryOf(keyOf(stage.room))
-  const replica = await cluster.replicaOf(primary)
-  await replica.admin.readonly()
-  await until(async () => await primary.admin.xlen(`fan-out:1:{${stage.room}}:s`) === await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`))
-  await primary.kill()
-  await until(async () => /cluster_state:ok/.test(String(await replica.admin.cluster('INFO'))) && /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)
-  await publishEverywhere(stage)
-  await stage.healed()
-  await stage.check(t, { gaps: false })
-})
-
-test('a replica that lacks acknowledged writes takes over: the new messages reach everybody, who missed the lost is told', { timeout: 90_000 }, async (t) => {
-  const cluster = await RedisCluster.start(t)
-  const stage = await start(t, cluster)
-  await publishEverywhere(stage)
-  await stage.healed()
-  const primary = await cluster.primaryOf(keyOf(stage.room))
-  const replica = await cluster.replicaOf(primary)
-  // It hears no more of its primary, which takes it for a stranger.
-  await primary.admin.config('SET', 'requirepass', 'another')
-  await primary.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
-  const lost = await stage.publish(5)
-  t.ok(lost.every(({ result }) => result === 'acknowledged'))
-  await stage.healed()
-  await primary.kill()
-  await until(async () => /role:master/.test(await replica.admin.info('replication')), 'the promotion', 30_000)
-  t.equal(await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`), 2)
-  await stage.told(t, /forked/, { rooms: [stage.room], most: 2 })
-  await publishEverywhere(stage)
-  await stage.healed()
-  await stage.check(t, { gaps: true })
 })
 
 test('the links to one node fall silent for 10 s, and flow again', { timeout: 90_000 }, async (t) => {
