@@ -8,6 +8,7 @@ import { createBroker } from './brokers/index.js'
 import { Control } from './control.js'
 import { errors } from './errors.js'
 import { readOptions } from './options.js'
+import { nameRedis } from './redis-namespace.js'
 import { Presence } from './presence/presence.js'
 import { addRoutes } from './routes/index.js'
 import { isRoomName } from './room-name.js'
@@ -23,7 +24,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
   if (app.hasDecorator(settings.name)) throw new errors.InvalidOption(`options.name: the app already has a decorator "${settings.name}"; a second registration takes another name and another prefix`)
   await useWebSocketServer(app, settings)
 
-  const broker = await createBroker(settings, app.log)
+  const { broker, redis } = await createBroker(settings, app.log)
   const { history, snapshot } = settings
   const rooms = new Rooms({
     broker,
@@ -77,11 +78,14 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     await control.start()
     started = true
   }
-  await startWith(settings.brokerOptions, app.log, begin, () => connections.draining).catch(async (error: unknown) => {
+  try {
+    await startWith(settings.brokerOptions, app.log, begin, () => connections.draining)
+    if (redis?.status === 'ready') await nameRedis(app, `fan-out:${settings.name}`, redis)
+  } catch (error) {
     // Nobody closes an app that did not start.
     await rooms.close()
     throw error
-  })
+  }
 }
 
 // Of a room's tail, in bytes, and of the messages that wait for its repair.

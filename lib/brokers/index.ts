@@ -3,11 +3,14 @@ import type { Broker, BrokerLog } from './broker.js'
 import type { RedisClient } from './redis/connection.js'
 import { errors } from '../errors.js'
 
+/** A broker, and its connection for commands where it is a Redis that a URL names: see `nameRedis`. */
+export interface Made { broker: Broker, redis?: RedisClient }
+
 // Each is imported only where it is asked for: nobody loads the client of a broker that is not used.
-const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) => Promise<Broker>> = {
+const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) => Promise<Made>> = {
   'memory:': async (_, { history, idempotencyTtl }) => {
     const { MemoryBroker } = await import('./memory.js')
-    return new MemoryBroker({ history, idempotencyTtl })
+    return { broker: new MemoryBroker({ history, idempotencyTtl }) }
   },
   'redis:': redis,
   'rediss:': redis,
@@ -15,23 +18,24 @@ const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) 
   'rediss+pubsub:': redisPubSub
 }
 
-async function redis (url: string, settings: Settings, log: BrokerLog): Promise<Broker> {
-  const { clientFor } = await import('./redis/url.js')
-  return await redisBroker(clientFor(url), settings, log)
+async function redis (url: string, settings: Settings, log: BrokerLog): Promise<Made> {
+  const { commandsFor } = await import('./redis/url.js')
+  const client = commandsFor(url)
+  return { broker: await redisBroker(client, true, settings, log), redis: client }
 }
 
-async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Broker> {
-  const [{ NumberedBroker }, { PubSubLink }, { clientFor }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js'), import('./redis/url.js')])
-  const client = clientFor(url.replace('+pubsub', ''))
+async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Made> {
+  const [{ NumberedBroker }, { PubSubLink }, { commandsFor }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js'), import('./redis/url.js')])
+  const client = commandsFor(url.replace('+pubsub', ''))
   if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
-  return new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 })
+  return { broker: new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 }), redis: client }
 }
 
-async function redisBroker (client: RedisClient, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
+async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
   const { RedisBroker } = await import('./redis/redis.js')
   const { keyPrefix, publishTimeout, replicas, failover } = brokerOptions
   // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
-  return new RedisBroker({ client, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
+  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
 }
 
 function isRedisClient (broker: object): broker is RedisClient {
@@ -41,13 +45,13 @@ function isRedisClient (broker: object): broker is RedisClient {
 const methods = ['start', 'subscribe', 'unsubscribe', 'publish', 'read', 'positions', 'close'] as const
 
 /** The broker that the options name: made from a URL, or one that was handed over. */
-export async function createBroker (settings: Settings, log: BrokerLog): Promise<Broker> {
+export async function createBroker (settings: Settings, log: BrokerLog): Promise<Made> {
   const { broker } = settings
   if (typeof broker !== 'string') {
-    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) return await redisBroker(broker, settings, log)
+    if (typeof broker === 'object' && broker !== null && isRedisClient(broker)) return { broker: await redisBroker(broker, false, settings, log) }
     const given = broker as Broker
     const missing = methods.find((method) => typeof (given as Partial<Broker> | null)?.[method] !== 'function')
-    if (missing === undefined) return given
+    if (missing === undefined) return { broker: given }
     throw new errors.InvalidOption(`options.broker must be a URL, an ioredis client or a broker; it has no ${missing}()`)
   }
   const [scheme] = /^[a-z][a-z+]*:/.exec(broker) ?? []

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import tap, { test } from 'tap'
 import { NumberedBroker } from '../../lib/brokers/numbered.js'
 import { PubSubLink } from '../../lib/brokers/redis/pubsub.js'
-import { clientFor } from '../../lib/brokers/redis/url.js'
+import { commandsFor } from '../../lib/brokers/redis/url.js'
 import { freePort, RedisServer } from '../redis-server.js'
 import { until } from './contract/server.js'
 import { brokerContract } from './contract.js'
@@ -11,7 +11,7 @@ import { brokerContract } from './contract.js'
 const redis = await RedisServer.start(tap)
 
 const broker = ({ idempotencyTtl }: Wishes, url = redis.url, timeout = 5_000): NumberedBroker => new NumberedBroker({
-  link: (events) => new PubSubLink({ client: clientFor(url), keyPrefix: 'fan-out', idempotencyTtl }, events),
+  link: (events) => new PubSubLink({ client: commandsFor(url), keyPrefix: 'fan-out', idempotencyTtl }, events),
   timeout
 })
 const options: ContractOptions = {

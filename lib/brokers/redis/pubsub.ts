@@ -52,7 +52,7 @@ const say = new Script(primary + "for i = 1, #ARGV, 2 do redis.call('PUBLISH', A
 const TOGETHER = 500
 
 export interface PubSubOptions {
-  /** To what it connects; the client itself is left alone. */
+  /** Its connection for commands; that for subscriptions is opened like it. */
   client: RedisClient
   keyPrefix: string
   /** In ms. */
@@ -71,7 +71,7 @@ export class PubSubLink implements Link {
     // Names of its own: the broker with a window can be on the same Redis.
     this.#keys = new Keys(`${keyPrefix}:pubsub`, client.options?.db, client.options?.keyPrefix)
     this.#idempotencyTtl = idempotencyTtl
-    this.#commands = new Connection(connectionLike(client), scheduler)
+    this.#commands = new Connection(client, scheduler)
     this.#live = new Live(connectionLike(client), scheduler, events)
   }
 

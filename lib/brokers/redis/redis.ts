@@ -19,8 +19,10 @@ import { Witnesses } from './witness.js'
 const TOGETHER = 100
 
 export interface RedisBrokerOptions {
-  /** To what the broker connects; the client itself is left alone. */
+  /** To what the broker connects. */
   client: RedisClient
+  /** The client is the broker's own, and its connection for commands; one that is an app's is left alone. */
+  own?: boolean
   keyPrefix: string
   /** The window of a room: messages, ms, bytes. */
   history: { size: number, maxAge: number, bytes: number }
@@ -54,12 +56,12 @@ export class RedisBroker implements Broker {
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
-    const { client, keyPrefix, timeout, scheduler = systemScheduler } = options
+    const { client, own = false, keyPrefix, timeout, scheduler = systemScheduler } = options
     this.#timeout = timeout
     this.#scheduler = scheduler
     this.#keys = new Keys(keyPrefix, client.options?.db, client.options?.keyPrefix)
     const connect = (linked: () => void): Connection => {
-      const connection = new Connection(connectionLike(client), scheduler, linked)
+      const connection = new Connection(own && this.#connections.length === 0 ? client : connectionLike(client), scheduler, linked)
       this.#connections.push(connection)
       return connection
     }

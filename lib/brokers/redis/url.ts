@@ -1,8 +1,14 @@
 import type { RedisClient } from './connection.js'
 import { Cluster, Redis } from 'ioredis'
 import { errors } from '../../errors.js'
+import { connectionLike } from './connection.js'
 
 interface Address { host: string, port?: number }
+
+/** A connection for commands to what a URL names, not opened yet. */
+export function commandsFor (url: string): RedisClient {
+  return connectionLike(clientFor(url))
+}
 
 /**
  * The client that a URL names, not connected:
