@@ -41,7 +41,7 @@ export class RedisServer {
       const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'fan-out-redis-')), drawn)
       t.teardown(async () => {
         await server.kill()
-        await rm(server.#folder, { recursive: true, force: true })
+        await rm(server.#folder, { recursive: true, force: true, maxRetries: 10 })
       })
       try {
         if (started) await server.start()

@@ -1,5 +1,6 @@
 import type { Scheduler } from '../scheduler.js'
 import type { Outgoing, Published } from './broker.js'
+import { Deadlines } from '../deadlines.js'
 import { errors, retryAfter } from '../errors.js'
 
 /** A message that waits to be published, or is under way. */
@@ -25,6 +26,7 @@ export class Publisher {
   readonly #send: (room: string, batch: readonly Pending[]) => Promise<Array<Published | Error>>
   readonly #scheduler: Scheduler
   readonly #timeout: number
+  readonly #deadlines: Deadlines
   readonly #queues = new Map<string, Pending[]>()
   readonly #instance: string
   #count = 0
@@ -33,6 +35,7 @@ export class Publisher {
   constructor (instance: string, timeout: number, scheduler: Scheduler, send: (room: string, batch: readonly Pending[]) => Promise<Array<Published | Error>>) {
     this.#instance = instance
     this.#timeout = timeout
+    this.#deadlines = new Deadlines(timeout, scheduler)
     this.#scheduler = scheduler
     this.#send = send
   }
@@ -40,15 +43,16 @@ export class Publisher {
   /** Publishes a message; answers an error at the latest when the publish timeout is over. */
   publish (message: Outgoing): Promise<Published | Error> {
     return new Promise((resolve) => {
-      const cancel = this.#scheduler.after(this.#timeout, () => {
+      const waiting = this.#deadlines.begin(() => {
         const why = pending.why ?? 'it did not answer; whether the message was published is not known'
         resolve(retryAfter(new errors.BrokerAway(`within ${this.#timeout} ms ${why}`)))
       })
       const settle = (result: Published | Error): void => {
-        cancel()
+        this.#deadlines.end(waiting)
         resolve(result)
       }
-      const pending: Pending = { ...message, token: `${this.#instance}-${(++this.#count).toString(36)}`, deadline: this.#scheduler.now() + this.#timeout, settle }
+      const { room, text, idempotencyKey } = message
+      const pending: Pending = { room, text, idempotencyKey, token: `${this.#instance}-${(++this.#count).toString(36)}`, deadline: waiting.until, settle }
       const queue = this.#queues.get(message.room)
       if (queue !== undefined) queue.push(pending)
       else {

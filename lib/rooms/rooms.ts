@@ -3,6 +3,7 @@ import type { Scheduler } from '../scheduler.js'
 import type { From } from './catch-up.js'
 import type { Counts, Log, RoomHost } from './room.js'
 import type { Sink, Subscriber } from './subscriber.js'
+import { Deadlines } from '../deadlines.js'
 import { errors, retryAfter } from '../errors.js'
 import { Room } from './room.js'
 
@@ -54,6 +55,7 @@ export class Rooms implements RoomHost {
 
   readonly #linger: number
   readonly #timeout: number
+  readonly #deadlines: Deadlines
   readonly #rooms = new Map<string, Room>()
   /** Rooms with no subscriber, the one that has been so the longest first. */
   readonly #empty = new Set<Room>()
@@ -74,6 +76,7 @@ export class Rooms implements RoomHost {
     this.snapshot = options.snapshot
     this.#linger = options.linger
     this.#timeout = options.timeout
+    this.#deadlines = new Deadlines(options.timeout, options.scheduler)
   }
 
   async start (): Promise<void> {
@@ -197,12 +200,7 @@ export class Rooms implements RoomHost {
   }
 
   inTime<T> (work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.scheduler.after(this.#timeout, () => {
-        reject(retryAfter(new errors.BrokerAway(`no answer within ${this.#timeout} ms`)))
-      })
-      work.then(resolve, reject).finally(cancel)
-    })
+    return this.#deadlines.race(work, () => retryAfter(new errors.BrokerAway(`no answer within ${this.#timeout} ms`)))
   }
 
   #doubt (names?: readonly string[]): void {

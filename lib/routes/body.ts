@@ -12,11 +12,12 @@ const MEDIA_TYPE = /^\s*application\/json\s*(;|$)/i
  */
 export function addBodyParser (scope: FastifyInstance, limit: number): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) => parseJson(await readAll(request, payload, limit)))
+  scope.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage, done) => readAll(request, payload, limit, done))
   scope.addContentTypeParser('*', async () => { throw new errors.MediaType() })
   // Fastify answers what is no media type at all by itself, with a code of its own.
-  scope.addHook('preParsing', async ({ method, headers }) => {
-    if (method === 'POST' && headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) throw new errors.MediaType()
+  scope.addHook('preParsing', ({ method, headers }, _reply, _payload, done) => {
+    if (method === 'POST' && headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) done(new errors.MediaType())
+    else done()
   })
 }
 
@@ -26,17 +27,34 @@ export function bodyOf (request: FastifyRequest): JsonText {
   return request.body as JsonText
 }
 
-async function readAll (request: FastifyRequest, payload: IncomingMessage, limit: number): Promise<Buffer> {
+function readAll (request: FastifyRequest, payload: IncomingMessage, limit: number, done: (error: Error | null, body?: JsonText) => void): void {
+  if (Number(request.headers['content-length']) > limit) return done(tooLarge(request, limit))
   const chunks: Buffer[] = []
-  let size = Number(request.headers['content-length'] ?? 0)
-  if (size > limit) throw tooLarge(request, limit)
-  size = 0
-  for await (const chunk of payload.iterator?.({ destroyOnReturn: false }) ?? payload) {
-    size += (chunk as Buffer).length
-    if (size > limit) throw tooLarge(request, limit)
-    chunks.push(chunk as Buffer)
+  let size = 0
+  let ended = false
+  payload.on('data', onData)
+  payload.on('end', onEnd)
+  // For good: what breaks off after its answer is nobody's error.
+  payload.on('error', end)
+
+  function onData (chunk: Buffer): void {
+    size += chunk.length
+    chunks.push(chunk)
+    if (size > limit) end(tooLarge(request, limit))
   }
-  return Buffer.concat(chunks)
+  function onEnd (): void {
+    try {
+      end(null, parseJson(chunks.length === 1 ? chunks[0] as Buffer : Buffer.concat(chunks)))
+    } catch (error) {
+      end(error as Error)
+    }
+  }
+  function end (error: Error | null, body?: JsonText): void {
+    if (ended) return
+    ended = true
+    if (error !== null) payload.off('data', onData).off('end', onEnd).pause()
+    done(error, body)
+  }
 }
 
 /** What is left of the body is not read, so the connection is of no more use. */

@@ -5,6 +5,7 @@ import { redactingSerializer } from '../redact.js'
 import { batchRoute } from './batch.js'
 import { addBodyParser } from './body.js'
 import { eventsRoute } from './events.js'
+import { addGuard } from './guard.js'
 import { historyRoute } from './history.js'
 import { presenceRoute } from './presence.js'
 import { publishRoute } from './publish.js'
@@ -21,6 +22,7 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
   if (longest < LONGEST_ROOM) app.log.info(`fan-out: room names of more than ${longest} characters in a URL are answered with 414; set routerOptions.maxParamLength to ${LONGEST_ROOM} to take all`)
 
   await app.register(async (scope) => {
+    addGuard(scope)
     addBodyParser(scope, limits.body)
     scope.setValidatorCompiler(compileValidator)
     scope.setSchemaErrorFormatter(schemaError)
@@ -28,8 +30,9 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
     // One of the app's would come before that, and may wrap what is sent.
     scope.setReplySerializer(serialize)
     // Else a connection that is kept alive would keep the server from closing until its client lets go of it.
-    scope.addHook('onSend', async (request, reply) => {
+    scope.addHook('onSend', (request, reply, _payload, done) => {
       if (services.connections.draining && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+      done()
     })
     upgradeRoute(scope, services)
     publishRoute(scope, services)

@@ -16,7 +16,7 @@ async function startTrio (t: Test): Promise<Trio> {
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(primary.port)])
   await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')), 'replication', 10_000)
   const folder = await mkdtemp(join(tmpdir(), 'fan-out-sentinel-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   const sentinels = await Promise.all([0, 1, 2].map(async (i) => {
     const path = join(folder, `${i}.conf`)
     await writeFile(path, `sentinel monitor main 127.0.0.1 ${primary.port} 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n`)
