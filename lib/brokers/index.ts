@@ -1,6 +1,6 @@
 import type { Settings } from '../options.js'
 import type { Broker, BrokerLog } from './broker.js'
-import type { RedisClient } from './redis/connection.js'
+import type { RedisClient } from './redis/client.js'
 import { errors } from '../errors.js'
 
 // Each is imported only where it is asked for: nobody loads the client of a broker that is not used.
