@@ -1,6 +1,6 @@
 import type { ConnectionFilter } from '../types/index.js'
 import type { Sink } from './rooms/subscriber.js'
-import type { Log } from './rooms/room.js'
+import type { Log } from './rooms/room-host.js'
 import type { Rooms } from './rooms/rooms.js'
 import type { Connections } from './transports/transport.js'
 import { asFanOutError, errors } from './errors.js'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { RedisClient } from './brokers/redis/connection.js'
+import type { RedisClient } from './brokers/redis/client.js'
 
 /**
  * Registers @fastify/redis for the connection that we opened for a URL, under a namespace of its own. In a scope of its own

@@ -1,4 +1,4 @@
-import type { Log } from './rooms/room.js'
+import type { Log } from './rooms/room-host.js'
 import type { Settings } from './options.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errors } from './errors.js'

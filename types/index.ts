@@ -3,10 +3,10 @@
  */
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Broker } from '../lib/brokers/broker.js'
-import type { RedisClient } from '../lib/brokers/redis/connection.js'
+import type { RedisClient } from '../lib/brokers/redis/client.js'
 
 export type { Broker, BrokerEvents, Hole, LiveHole, Outgoing, Published, ReadRequest, StoredMessage, Window } from '../lib/brokers/broker.js'
-export type { RedisClient } from '../lib/brokers/redis/connection.js'
+export type { RedisClient } from '../lib/brokers/redis/client.js'
 export type { Cursor } from '../lib/cursor.js'
 export type { GapReason } from '../lib/message.js'
 import type { GapReason } from '../lib/message.js'

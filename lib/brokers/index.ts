@@ -1,6 +1,6 @@
 import type { Settings } from '../options.js'
 import type { Broker, BrokerLog } from './broker.js'
-import type { RedisClient } from './redis/connection.js'
+import type { RedisClient } from './redis/client.js'
 import { errors } from '../errors.js'
 
 /** A broker, and its connection for commands where it is a Redis that a URL names: see `nameRedis`. */

@@ -1,53 +1,14 @@
-import type { Broker, Hole, LiveHole, StoredMessage, Window } from '../brokers/broker.js'
+import type { Hole, LiveHole, StoredMessage, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
 import type { Entry, Gap } from '../message.js'
-import type { Scheduler } from '../scheduler.js'
+import type { Counts, RoomHost } from './room-host.js'
+import type { Subscriber } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
 import { errors } from '../errors.js'
 import { Batch } from '../message.js'
-import type { Subscriber } from './subscriber.js'
-import type { TailLimits } from './run.js'
 import { Backlog } from './backlog.js'
 import { CatchUp } from './catch-up.js'
 import { Run, toEntry } from './run.js'
-
-/** What is used of a Fastify logger. */
-export interface Log {
-  error (details: object, text: string): void
-  warn (details: object, text: string): void
-  info (details: object, text: string): void
-}
-
-export interface Counts { received: number, delivered: number, gaps: number, repairs: number }
-
-/** What a room asks of the server it is on. */
-export interface RoomHost {
-  readonly broker: Broker
-  readonly scheduler: Scheduler
-  readonly log: Log
-  readonly limits: {
-    /** Of a room's tail. */
-    tail: TailLimits
-    /** Messages that one read of the window asks for. */
-    page: number
-    /** The most messages that are replayed to one subscriber, where there is such a limit. */
-    replay: number | undefined
-    /** Messages that wait while a room is repaired; what does not fit is read again. */
-    inbox: number
-  }
-  /** What happens in a room is counted here. */
-  countsOf (room: string): Counts
-  /** The JSON of the room's snapshot, undefined where it has none. */
-  readonly snapshot: ((room: string) => Promise<string | undefined>) | undefined
-  /** The room has something to flush at the end of this turn. */
-  dirty (room: Room): void
-  /** The room has one subscriber less, or one fewer that was about to be. */
-  left (room: Room): void
-  /** Resolves when what failed for want of the broker is worth trying again. */
-  retry (): Promise<void>
-  /** `work`, or a rejection with FAN_OUT_ERR_BROKER_AWAY where it takes longer than the publish timeout. */
-  inTime<T> (work: Promise<T>): Promise<T>
-}
 
 /**
  * One room on this server: where it stands in the room's history, the tail of it, and who is subscribed here.

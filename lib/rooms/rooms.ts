@@ -1,10 +1,11 @@
 import type { Broker, Outgoing, Published, ReadRequest, Window } from '../brokers/broker.js'
 import type { Scheduler } from '../scheduler.js'
 import type { From } from './catch-up.js'
-import type { Counts, Log, RoomHost } from './room.js'
+import type { Counts, Log, RoomHost } from './room-host.js'
 import type { Sink, Subscriber } from './subscriber.js'
 import { Deadlines } from '../deadlines.js'
 import { errors, retryAfter } from '../errors.js'
+import { Comparison } from './comparison.js'
 import { Room } from './room.js'
 
 export interface RoomsOptions {
@@ -35,8 +36,6 @@ const RETRY = 500
 const COMPARE = 3_000
 // How often it is looked for rooms that are quiet: a room that has just become so is found soon after `COMPARE`.
 const LOOK = 500
-// Rooms that are compared at once: the answer to each has a deadline, and the event loop others to serve.
-const TOGETHER = 1_000
 
 /**
  * The rooms of this server: brings what the broker delivers to the rooms that have subscribers here, joins a room at
@@ -59,14 +58,12 @@ export class Rooms implements RoomHost {
   readonly #rooms = new Map<string, Room>()
   /** Rooms with no subscriber, the one that has been so the longest first. */
   readonly #empty = new Set<Room>()
+  readonly #comparison: Comparison
   #dirty: Room[] = []
-  #doubted = new Set<Room>()
-  #comparing = false
   #retrying: Promise<void> | undefined
   #endRetry: (() => void) | undefined
   #cancelTick: (() => void) | undefined
   #closed = false
-  #reachable = false
 
   constructor (options: RoomsOptions) {
     this.broker = options.broker
@@ -77,6 +74,7 @@ export class Rooms implements RoomHost {
     this.#linger = options.linger
     this.#timeout = options.timeout
     this.#deadlines = new Deadlines(options.timeout, options.scheduler)
+    this.#comparison = new Comparison(this)
   }
 
   async start (): Promise<void> {
@@ -86,12 +84,12 @@ export class Rooms implements RoomHost {
       message: (room, message) => this.#rooms.get(room)?.receive(message),
       doubt: (names) => this.#doubt(names)
     })
-    this.#reachable = true
+    this.#comparison.reachable = true
   }
 
   /** Whether the broker answered when it was last asked: it is asked every few seconds, as long as there is a quiet room. */
   get reachable (): boolean {
-    return this.#reachable
+    return this.#comparison.reachable
   }
 
   get size (): number {
@@ -147,6 +145,7 @@ export class Rooms implements RoomHost {
     if (this.#closed) return
     this.#closed = true
     this.#cancelTick?.()
+    this.#comparison.close()
     this.#endRetry?.()
     for (const room of this.#rooms.values()) room.close()
     await this.broker.close()
@@ -179,7 +178,7 @@ export class Rooms implements RoomHost {
 
   #forget (room: Room): void {
     this.#empty.delete(room)
-    this.#doubted.delete(room)
+    this.#comparison.forget(room)
     this.#rooms.delete(room.name)
     room.close()
     this.broker.unsubscribe(room.name).catch((error) => {
@@ -204,37 +203,8 @@ export class Rooms implements RoomHost {
   }
 
   #doubt (names?: readonly string[]): void {
-    const rooms = names === undefined ? this.#rooms.values() : names.map((name) => this.#rooms.get(name))
-    for (const room of rooms) if (room !== undefined) this.#doubted.add(room)
-    void this.#compare()
-  }
-
-  /** Asks the broker, once for all rooms in doubt, where they stand; each then repairs itself where it has to. Goes on until none is left. */
-  async #compare (): Promise<void> {
-    if (this.#comparing) return
-    this.#comparing = true
-    while (this.#doubted.size > 0 && !this.#closed) {
-      // A room that is joining or being repaired is compared afterwards: what it is reading may be older than the doubt.
-      const rooms = [...this.#doubted].filter((room) => room.whole).slice(0, TOGETHER)
-      for (const room of rooms) this.#doubted.delete(room)
-      if (!await this.#compareNow(rooms)) await this.retry()
-    }
-    this.#comparing = false
-  }
-
-  async #compareNow (rooms: readonly Room[]): Promise<boolean> {
-    if (rooms.length === 0) return false
-    const asked = rooms.map((room) => ({ room: room.name, seen: room.position }))
-    try {
-      const tops = await this.inTime(this.broker.positions(asked))
-      for (const [i, top] of tops.entries()) rooms[i]?.compare(asked[i]!.seen, top)
-      this.#reachable = true
-    } catch (error) {
-      this.log.warn({ err: error }, 'fan-out: positions could not be compared with the broker, trying again')
-      for (const room of rooms) if (!room.closed) this.#doubted.add(room)
-      this.#reachable = false
-    }
-    return this.#reachable
+    const rooms = names === undefined ? this.#rooms.values() : names.flatMap((name) => this.#rooms.get(name) ?? [])
+    this.#comparison.doubt(rooms)
   }
 
   #tickLater (): void {
@@ -251,12 +221,13 @@ export class Rooms implements RoomHost {
       this.#forget(room)
     }
     // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
+    const quiet: Room[] = []
     for (const room of this.#rooms.values()) {
-      if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)
+      if (now - Math.max(room.heard, room.compared) >= COMPARE) quiet.push(room)
       room.backlog.sweep(this.#linger)
       room.expireTail()
     }
-    void this.#compare()
+    this.#comparison.doubt(quiet)
   }
 
   #jittered (delay: number): number {

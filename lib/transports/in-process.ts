@@ -1,7 +1,7 @@
 import type { RoomEvent, SubscribeOptions, Subscription } from '../../types/index.js'
 import type { Cursor } from '../cursor.js'
 import type { Batch, Entry } from '../message.js'
-import type { Log } from '../rooms/room.js'
+import type { Log } from '../rooms/room-host.js'
 import type { Joined, Rooms } from '../rooms/rooms.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import { formatCursor, parseCursor } from '../cursor.js'

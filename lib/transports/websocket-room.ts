@@ -175,7 +175,7 @@ export class WebSocketRoom implements Sink {
   }
 
   #forgetIfIdle (): void {
-    if (this.#underWay === 0 && !this.wanted) this.#connection.forget(this)
+    if (this.#underWay === 0 && !this.wanted) this.#connection.rooms.delete(this.name)
   }
 
   #leave (): void {

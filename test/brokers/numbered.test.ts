@@ -1,4 +1,4 @@
-import type { Link, LinkEvents } from '../../lib/brokers/numbered.js'
+import type { Link, LinkEvents } from '../../lib/brokers/link.js'
 import type { LiveHole, Published, StoredMessage } from '../../lib/brokers/broker.js'
 import type { Test } from 'tap'
 import { test } from 'tap'

@@ -35,25 +35,25 @@ export const mutants: Mutant[] = [
   {
     what: 'a doubt is not heard',
     file: 'rooms.ts',
-    find: 'if (room !== undefined) this.#doubted.add(room)',
+    find: '    this.#comparison.doubt(rooms)\n',
     replace: ''
   },
   {
     what: 'a doubt is forgotten where the comparison fails',
-    file: 'rooms.ts',
+    file: 'comparison.ts',
     find: 'for (const room of rooms) if (!room.closed) this.#doubted.add(room)',
     replace: ''
   },
   {
     what: 'a room that is being repaired is not compared afterwards',
-    file: 'rooms.ts',
+    file: 'comparison.ts',
     find: 'const rooms = [...this.#doubted].filter((room) => room.whole)',
     replace: 'const rooms = [...this.#doubted]'
   },
   {
     what: 'quiet rooms are not compared',
     file: 'rooms.ts',
-    find: 'if (now - Math.max(room.heard, room.compared) >= COMPARE) this.#doubted.add(room)',
+    find: 'if (now - Math.max(room.heard, room.compared) >= COMPARE) quiet.push(room)',
     replace: ''
   },
   {

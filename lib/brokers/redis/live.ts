@@ -1,5 +1,5 @@
 import type { Scheduler } from '../../scheduler.js'
-import type { RedisClient } from './connection.js'
+import type { RedisClient } from './client.js'
 import { errors, retryAfter } from '../../errors.js'
 import { Connection } from './connection.js'
 

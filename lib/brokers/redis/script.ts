@@ -1,4 +1,4 @@
-import type { RedisClient, RedisPipeline } from './connection.js'
+import type { RedisClient, RedisPipeline } from './client.js'
 import { createHash } from 'node:crypto'
 
 /** A Lua script, sent by its hash; whole only to a Redis that does not know it yet. */

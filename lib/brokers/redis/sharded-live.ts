@@ -1,10 +1,10 @@
 import type { Scheduler } from '../../scheduler.js'
-import type { ClusterClient, RedisClient } from './connection.js'
+import type { ClusterClient, RedisClient } from './client.js'
 import type { LiveEvents, LiveLink } from './live.js'
 import calculateSlot from 'cluster-key-slot'
 import { Redis } from 'ioredis'
 import { errors, retryAfter } from '../../errors.js'
-import { clientOptions, isCluster } from './connection.js'
+import { clientOptions, isCluster } from './client.js'
 import { isMoved, Live, Turns } from './live.js'
 
 interface Channel {

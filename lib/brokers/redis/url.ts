@@ -1,7 +1,7 @@
-import type { RedisClient } from './connection.js'
+import type { RedisClient } from './client.js'
 import { Cluster, Redis } from 'ioredis'
 import { errors } from '../../errors.js'
-import { connectionLike } from './connection.js'
+import { connectionLike } from './client.js'
 
 interface Address { host: string, port?: number }
 

@@ -1,5 +1,5 @@
 import type { Cursor } from '../../../lib/cursor.js'
-import type { Link, LinkEvents, Numbered } from '../../../lib/brokers/numbered.js'
+import type { Link, LinkEvents, Numbered } from '../../../lib/brokers/link.js'
 import type { Clock, Random } from '../clock.js'
 import { parseCursor } from '../../../lib/cursor.js'
 
