@@ -84,6 +84,16 @@ export class Batch {
     this.entries = entries
   }
 
+  /** About how many bytes its messages have. */
+  get size (): number {
+    return this.entries.reduce((size, entry) => size + (entry.type === 'message' ? entry.text.length : 0), 0)
+  }
+
+  /** Where whoever was given it stands. */
+  get end (): Cursor {
+    return (this.entries.at(-1) as Entry).id
+  }
+
   encode (format: Format): Buffer {
     let joined = this.#joined.get(format)
     if (joined === undefined) {

@@ -65,7 +65,7 @@ export class CatchUp {
     while (!subscriber.closed) {
       if (subscriber.full) await subscriber.writable()
       else if (owesSnapshot) owesSnapshot = await this.#snapshot(subscriber)
-      else if (this.#isAtEnd(subscriber)) return this.#room.makeLive(subscriber)
+      else if (this.#isAtEnd(subscriber)) return this.#room.delivery.makeLive(subscriber)
       else {
         const written = this.#writePiece(subscriber, fresh)
         fresh = written === 'nothing' && await this.#readOn(subscriber.position)

@@ -26,6 +26,8 @@ export interface RoomHost {
     replay: number | undefined
     /** Messages that wait while a room is repaired; what does not fit is read again. */
     inbox: number
+    /** Writes to live subscribers at the end of one turn; the rest come at the end of the next. */
+    slice: number
   }
   /** What happens in a room is counted here. */
   countsOf (room: string): Counts

@@ -1,13 +1,12 @@
 import type { Hole, LiveHole, StoredMessage, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
-import type { Entry, Gap } from '../message.js'
 import type { Counts, RoomHost } from './room-host.js'
 import type { Subscriber } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
 import { errors } from '../errors.js'
-import { Batch } from '../message.js'
 import { Backlog } from './backlog.js'
 import { CatchUp } from './catch-up.js'
+import { Delivery } from './delivery.js'
 import { Run, toEntry } from './run.js'
 
 /**
@@ -28,6 +27,7 @@ export class Room {
    */
   readonly tail: Run
   readonly catchUp: CatchUp
+  readonly delivery: Delivery
   /** What was last read from the broker for those who are behind the tail. */
   readonly backlog: Backlog
   /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was last compared, when it was found empty. */
@@ -37,10 +37,7 @@ export class Room {
   compared = 0
   emptySince = 0
 
-  readonly #live = new Set<Subscriber>()
   #position: Cursor = { epoch: 0, offset: 0 }
-  /** Accepted in this turn, and not yet given to the live subscribers. */
-  #fresh: Entry[] = []
   /** What came while the room was joining or being repaired, in the order of coming. */
   #inbox: Array<StoredMessage | LiveHole> = []
   #inboxLost = false
@@ -55,6 +52,7 @@ export class Room {
     this.counts = host.countsOf(name)
     this.tail = new Run(this.#position, [], host.broker.windowless !== true)
     this.catchUp = new CatchUp(this)
+    this.delivery = new Delivery(this)
     this.backlog = new Backlog(this)
   }
 
@@ -79,7 +77,6 @@ export class Room {
       subscriber.sink.ended(new errors.Closing())
     }
     this.subscribers.clear()
-    this.#live.clear()
   }
 
   /** Joins the live stream at the broker, once. Rejects where the broker cannot be reached; the next call tries again. */
@@ -190,14 +187,14 @@ export class Room {
     if (entry.type === 'message') {
       this.tail.push(entry, this.host.scheduler.now(), this.host.limits.tail)
       this.#position = entry.id
-      this.#fresh.push(entry)
+      this.delivery.push(entry)
     } else {
       this.counts.gaps++
-      this.#fresh.push(entry)
+      this.delivery.push(entry)
       this.#moveTo(entry.id)
       this.backlog.forget()
       // With a snapshot to follow, each subscriber goes on by itself from here.
-      if (this.host.snapshot !== undefined) this.flush(entry)
+      if (this.host.snapshot !== undefined) this.delivery.close(true)
     }
     this.host.dirty(this)
   }
@@ -213,31 +210,9 @@ export class Room {
     this.tail.reset(position)
   }
 
-  /** Gives what came in this turn to the live subscribers: one batch, joined once. `gap` is its last entry, where each is owed a snapshot after it. */
-  flush (gap?: Gap): void {
-    if (this.#fresh.length === 0) return
-    const batch = new Batch(this.name, this.#fresh)
-    this.#fresh = []
-    for (const subscriber of this.#live) {
-      this.counts.delivered += batch.entries.length
-      if (subscriber.write(batch, true) && gap === undefined) continue
-      // It goes on at its own pace.
-      this.#live.delete(subscriber)
-      subscriber.position = this.#position
-      void this.catchUp.run(subscriber, gap !== undefined)
-    }
-  }
-
-  /** To be called where the subscriber has all up to the end of the tail: from here on it is given each batch. */
-  makeLive (subscriber: Subscriber): void {
-    this.flush()
-    this.#live.add(subscriber)
-  }
-
   leave (subscriber: Subscriber): void {
     if (subscriber.closed) return
     subscriber.close()
-    this.#live.delete(subscriber)
     this.subscribers.delete(subscriber)
     this.host.left(this)
   }

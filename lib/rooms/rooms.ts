@@ -162,10 +162,20 @@ export class Rooms implements RoomHost {
   #flush (): void {
     const dirty = this.#dirty
     this.#dirty = []
+    let budget = this.limits.slice
+    const waiting: Room[] = []
+    const unfinished: Room[] = []
     for (const room of dirty) {
       room.dirty = false
-      room.flush()
+      if (budget <= 0) {
+        waiting.push(room)
+      } else {
+        budget = room.delivery.flush(budget)
+        if (room.delivery.pending) unfinished.push(room)
+      }
     }
+    // Those whose turn did not come are the first of the next.
+    for (const room of [...waiting, ...unfinished]) this.dirty(room)
   }
 
   left (room: Room): void {

@@ -43,6 +43,8 @@ export class Subscriber {
   readonly sink: Sink
   /** Where it stands, while it is catching up. */
   position: Cursor
+  /** The first round that it is to be given, see `Delivery`; none while it is catching up. */
+  liveFrom = Infinity
   #closed = false
   #full = false
   #wake: (() => void) | undefined

@@ -20,7 +20,7 @@ export class PresenceServer {
     this.name = name
     this.adaptor = new Adaptor(world.cluster)
     const tail = { bytes: 2 ** 20, messages: 1_000, maxAge: 300_000 }
-    this.rooms = new Rooms({ broker: this.adaptor, log, scheduler: world.clock, linger: 5_000, timeout: 5_000, limits: { tail, page: 1_000, replay: undefined, inbox: 1_000 } })
+    this.rooms = new Rooms({ broker: this.adaptor, log, scheduler: world.clock, linger: 5_000, timeout: 5_000, limits: { tail, page: 1_000, replay: undefined, inbox: 1_000, slice: 1_000 } })
     this.presence = new Presence(this.rooms, name)
   }
 

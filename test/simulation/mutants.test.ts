@@ -12,7 +12,7 @@ const run = promisify(execFile)
 
 // The simulation is worth what it finds. Each of these errors is put into a copy of the rooms, and has to be found in
 // so many schedules, of so many actions at most.
-const RUNS = 6_000
+const RUNS = 12_000
 const LENGTH = 60
 // Each comes to its end long before, however busy the machine is.
 const DEADLINE = 100_000

@@ -107,26 +107,56 @@ export const mutants: Mutant[] = [
   {
     what: 'a gap is swallowed',
     file: 'room.ts',
-    find: '      this.#fresh.push(entry)\n      this.#moveTo(entry.id)',
+    find: '      this.delivery.push(entry)\n      this.#moveTo(entry.id)',
     replace: '      this.#moveTo(entry.id)'
   },
   {
     what: 'who becomes live is given what it has',
-    file: 'room.ts',
-    find: '    this.flush()\n    this.#live.add(subscriber)',
-    replace: '    this.#live.add(subscriber)'
+    file: 'delivery.ts',
+    find: '    this.close()\n    subscriber.liveFrom',
+    replace: '    subscriber.liveFrom'
   },
   {
     what: 'who was too slow goes on from where it was before',
-    file: 'room.ts',
-    find: '      subscriber.position = this.#position\n',
+    file: 'delivery.ts',
+    find: '        subscriber.position = batch.end\n',
     replace: ''
   },
   {
     what: 'who was too slow stays live',
-    file: 'room.ts',
-    find: '      this.#live.delete(subscriber)\n      subscriber.position',
-    replace: '      subscriber.position'
+    file: 'delivery.ts',
+    find: '        subscriber.liveFrom = Infinity\n',
+    replace: ''
+  },
+  {
+    what: 'who was too slow goes on from where the room stands by now',
+    file: 'delivery.ts',
+    find: 'subscriber.position = batch.end',
+    replace: 'subscriber.position = this.#room.position'
+  },
+  {
+    what: 'who becomes live in the middle of a round is given it',
+    file: 'delivery.ts',
+    find: 'if (subscriber.liveFrom > number) continue',
+    replace: 'if (subscriber.liveFrom === Infinity) continue'
+  },
+  {
+    what: 'each slice of a round begins it anew',
+    file: 'delivery.ts',
+    find: 'round.rest ??= ',
+    replace: 'round.rest = '
+  },
+  {
+    what: 'a slice is the last of its round',
+    file: 'delivery.ts',
+    find: '      if (budget > 0) this.#rounds.shift()',
+    replace: '      this.#rounds.shift()'
+  },
+  {
+    what: 'a room that has more to flush waits for its next message',
+    file: 'rooms.ts',
+    find: '[...waiting, ...unfinished]',
+    replace: 'waiting'
   },
   {
     what: 'an old backlog answers a resume',

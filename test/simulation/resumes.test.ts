@@ -7,7 +7,7 @@ import { Record } from './oracle.js'
 import { World } from './world.js'
 
 const ROOM = 'room 0'
-const setting = { servers: 1, rooms: 1, clients: 0, window: 500, tail: 10, age: Infinity, inbox: 100, page: 0, replay: undefined, snapshots: false, troubles: 'all', chance: 1 } as const
+const setting = { servers: 1, rooms: 1, clients: 0, window: 500, tail: 10, age: Infinity, inbox: 100, slice: 2, page: 0, replay: undefined, snapshots: false, troubles: 'all', chance: 1 } as const
 
 function client (t: Test, world: World): Client {
   const wrong = (what: string): void => { t.fail(what) }

@@ -12,6 +12,8 @@ export interface Setting {
   /** How long a tail holds them, in ms. */
   age: number
   inbox: number
+  /** Writes at the end of one turn. */
+  slice: number
   /** How many messages fewer than the window one read brings. */
   page: number
   replay: number | undefined
@@ -82,6 +84,7 @@ export function schedules (length: number): fc.Arbitrary<Schedule> {
       tail: fc.integer({ min: 1, max: 6 }),
       age: fc.constantFrom(Infinity, 2, 5, 100),
       inbox: fc.integer({ min: 1, max: 4 }),
+      slice: fc.integer({ min: 1, max: 6 }),
       page: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: some(7) }),
       replay: fc.option(fc.integer({ min: 1, max: 3 }), { freq: 5, nil: undefined }),
       snapshots: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),

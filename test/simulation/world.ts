@@ -29,7 +29,7 @@ export class SimulatedServer implements Server {
       scheduler: cluster.clock,
       linger: LINGER,
       timeout: TIMEOUT,
-      limits: { tail: { bytes: setting.tail * MESSAGE, messages: setting.window, maxAge: setting.age }, page: Math.max(1, setting.window - setting.page), replay: setting.page === 0 ? setting.replay : undefined, inbox: setting.troubles === 'none' ? 100 : setting.inbox },
+      limits: { tail: { bytes: setting.tail * MESSAGE, messages: setting.window, maxAge: setting.age }, page: Math.max(1, setting.window - setting.page), replay: setting.page === 0 ? setting.replay : undefined, inbox: setting.troubles === 'none' ? 100 : setting.inbox, slice: setting.slice },
       snapshot: setting.snapshots ? async () => '{}' : undefined
     })
     void this.rooms.start()

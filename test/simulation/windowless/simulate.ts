@@ -36,7 +36,7 @@ class Server {
         return this.link
       }
     })
-    const limits = { tail: { bytes: 1_000_000, messages: tail, maxAge: Infinity }, page: 100, replay: undefined, inbox: 100 }
+    const limits = { tail: { bytes: 1_000_000, messages: tail, maxAge: Infinity }, page: 100, replay: undefined, inbox: 100, slice: 3 }
     this.rooms = new Rooms({ broker: this.broker, log, scheduler: clock, linger: 500, timeout: TIMEOUT, limits })
     void this.rooms.start()
   }
