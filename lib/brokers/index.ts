@@ -20,18 +20,22 @@ async function redis (url: string, settings: Settings, log: BrokerLog): Promise<
   return await redisBroker(clientFor(url), settings, log)
 }
 
-async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Broker> {
+async function redisPubSub (url: string, { brokerOptions, idempotencyTtl }: Settings): Promise<Broker> {
   const [{ NumberedBroker }, { PubSubLink }, { clientFor }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js'), import('./redis/url.js')])
   const client = clientFor(url.replace('+pubsub', ''))
   if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
-  return new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 })
+  return new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix: brokerOptions.keyPrefix, idempotencyTtl }, events), ...timeouts(brokerOptions) })
 }
 
 async function redisBroker (client: RedisClient, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
   const { RedisBroker } = await import('./redis/redis.js')
-  const { keyPrefix, publishTimeout, replicas, failover } = brokerOptions
-  // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
-  return new RedisBroker({ client, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
+  const { keyPrefix, replicas, failover } = brokerOptions
+  return new RedisBroker({ client, keyPrefix, history, idempotencyTtl, ...timeouts(brokerOptions), replicas, failover, log })
+}
+
+/** A little less than the rooms, and the start, wait: so it is the broker who says what is known of the outcome, and what was wrong. */
+function timeouts ({ publishTimeout, startTimeout }: Settings['brokerOptions']): { timeout: number, startTimeout: number } {
+  return { timeout: publishTimeout * 0.95, startTimeout: Math.min(publishTimeout, startTimeout) * 0.95 }
 }
 
 function isRedisClient (broker: object): broker is RedisClient {
