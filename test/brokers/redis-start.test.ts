@@ -6,6 +6,8 @@ import { newRoom, startApp } from '../helpers.js'
 import { freePort, RedisServer } from '../redis-server.js'
 
 const START = 1_000
+// The default of `publishTimeout`.
+const PUBLISH = 5_000
 
 for (const scheme of ['redis:', 'redis+pubsub:']) {
   test(`${scheme} a start that fails says why, also where a publish would wait for longer`, async (t) => {
@@ -19,7 +21,7 @@ for (const scheme of ['redis:', 'redis+pubsub:']) {
     for (const [what, [address, cause]] of Object.entries(unreachable)) {
       const began = performance.now()
       await t.rejects(startApp(t, { broker: `${scheme}//${address}`, brokerOptions: { startTimeout: START } }), { code: 'FAN_OUT_ERR_BROKER_AWAY', cause }, what)
-      t.ok(performance.now() - began < START + 1_000, 'in time')
+      t.ok(performance.now() - began < PUBLISH, 'sooner than a publish would fail')
     }
   })
 }
