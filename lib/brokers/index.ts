@@ -1,5 +1,6 @@
 import type { Settings } from '../options.js'
 import type { Broker, BrokerLog } from './broker.js'
+import type { Link, LinkEvents } from './link.js'
 import type { RedisClient } from './redis/client.js'
 import { errors } from '../errors.js'
 
@@ -24,18 +25,23 @@ async function redis (url: string, settings: Settings, log: BrokerLog): Promise<
   return { broker: await redisBroker(client, true, settings, log), redis: client }
 }
 
-async function redisPubSub (url: string, { brokerOptions: { keyPrefix, publishTimeout }, idempotencyTtl }: Settings): Promise<Made> {
+async function redisPubSub (url: string, { brokerOptions, idempotencyTtl }: Settings): Promise<Made> {
   const [{ NumberedBroker }, { PubSubLink }, { commandsFor }] = await Promise.all([import('./numbered.js'), import('./redis/pubsub.js'), import('./redis/url.js')])
   const client = commandsFor(url.replace('+pubsub', ''))
   if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
-  return { broker: new NumberedBroker({ link: (events) => new PubSubLink({ client, keyPrefix, idempotencyTtl }, events), timeout: publishTimeout * 0.95 }), redis: client }
+  const link = (events: LinkEvents): Link => new PubSubLink({ client, keyPrefix: brokerOptions.keyPrefix, idempotencyTtl }, events)
+  return { broker: new NumberedBroker({ link, ...timeouts(brokerOptions) }), redis: client }
 }
 
 async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {
   const { RedisBroker } = await import('./redis/redis.js')
-  const { keyPrefix, publishTimeout, replicas, failover } = brokerOptions
-  // A little less than the rooms wait, so that it is the broker who says what is known of the outcome.
-  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, timeout: publishTimeout * 0.95, replicas, failover, log })
+  const { keyPrefix, replicas, failover } = brokerOptions
+  return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, ...timeouts(brokerOptions), replicas, failover, log })
+}
+
+/** A little less than the rooms, and the start, wait: so it is the broker who says what is known of the outcome, and what was wrong. */
+function timeouts ({ publishTimeout, startTimeout }: Settings['brokerOptions']): { timeout: number, startTimeout: number } {
+  return { timeout: publishTimeout * 0.95, startTimeout: Math.min(publishTimeout, startTimeout) * 0.95 }
 }
 
 function isRedisClient (broker: object): broker is RedisClient {

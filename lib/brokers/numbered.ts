@@ -11,6 +11,8 @@ export interface NumberedOptions {
   link: (events: LinkEvents) => Link
   /** How long any call may take, in ms. */
   timeout: number
+  /** How long a start may take, in ms: as long as any call unless told. */
+  startTimeout?: number
   scheduler?: Scheduler
 }
 
@@ -57,6 +59,7 @@ export class NumberedBroker implements Broker {
   readonly windowless = true
   readonly #link: Link
   readonly #timeout: number
+  readonly #startTimeout: number
   readonly #scheduler: Scheduler
   readonly #publisher: Publisher
   readonly #counts = new Map<string, Count>()
@@ -66,8 +69,9 @@ export class NumberedBroker implements Broker {
   #events: BrokerEvents | undefined
   #cancelBeat: (() => void) | undefined
 
-  constructor ({ link, timeout, scheduler = systemScheduler }: NumberedOptions) {
+  constructor ({ link, timeout, startTimeout = timeout, scheduler = systemScheduler }: NumberedOptions) {
     this.#timeout = timeout
+    this.#startTimeout = startTimeout
     this.#scheduler = scheduler
     this.#nowhere = this.#mark()
     this.#publisher = new Publisher('', timeout, scheduler, (room, batch) => this.#send(room, batch))
@@ -79,7 +83,7 @@ export class NumberedBroker implements Broker {
 
   async start (events: BrokerEvents): Promise<void> {
     this.#events = events
-    await this.#link.open(this.#deadline())
+    await this.#link.open(this.#scheduler.now() + this.#startTimeout)
     this.#beatLater()
   }
 

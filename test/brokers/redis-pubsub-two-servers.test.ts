@@ -1,38 +1,10 @@
-import type { Test } from 'tap'
-import type { Frame } from '../helpers.js'
 import { test } from 'tap'
-import { connect, newRoom, openStream, post, startApp, until } from '../helpers.js'
-import { RedisServer } from '../redis-server.js'
-
-async function twoServers (t: Test, history = {}): Promise<Array<Awaited<ReturnType<typeof startApp>>>> {
-  const redis = await RedisServer.start(t)
-  const broker = redis.url.replace('redis:', 'redis+pubsub:')
-  return await Promise.all([startApp(t, { broker, history }), startApp(t, { broker, history })])
-}
+import { connect, newRoom, openStream, post, until } from '../helpers.js'
+import { areOneSystem, twoServers } from './two-servers.js'
 
 test('two servers on Pub/Sub are one system, without a window', async (t) => {
-  const [a, b] = await twoServers(t) as [Awaited<ReturnType<typeof startApp>>, Awaited<ReturnType<typeof startApp>>]
-
-  t.test('a message published on one reaches the clients of both, under the id that its publisher was told', async (t) => {
-    const room = newRoom()
-    const [onA, onB] = await Promise.all([connect(t, a.url), connect(t, b.url)])
-    const stream = await openStream(t, `${b.url}/rooms/${room}/events`)
-    for (const client of [onA, onB]) {
-      client.send({ type: 'subscribe', room })
-      await client.frame({ type: 'subscribed', replayed: 0 })
-    }
-    await stream.event({ event: 'subscribed' })
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => post(`${i % 2 === 0 ? a.url : b.url}/rooms/${room}`, i)))
-    const published = answers.map(({ body }, i) => ({ type: 'message', room, id: body.id, data: i }))
-    const byData = (one: Frame, other: Frame): number => one['data'] - other['data']
-    for (const client of [onA, onB]) {
-      await until(() => client.of('message').length === 50)
-      t.strictSame(client.of('message').sort(byData), published)
-      t.equal(client.of('gap').length, 0)
-    }
-    await until(() => stream.events.filter(({ event }) => event === 'message').length === 50)
-    t.strictSame(new Set(stream.events.slice(1).map(({ id }) => id)), new Set(published.map(({ id }) => id)))
-  })
+  const [a, b] = await twoServers(t, 'redis+pubsub:')
+  areOneSystem(t, [a, b], { inOneOrder: false })
 
   t.test('who comes back is told one gap, wherever it stood, and then goes on', async (t) => {
     const room = newRoom()
@@ -83,32 +55,10 @@ test('two servers on Pub/Sub are one system, without a window', async (t) => {
       t.match(history, { room, complete: !query.includes('since'), more: false, messages: [], id: /^\d+-\d+$/ }, query)
     }
   })
-
-  t.test('a key counts on both', async (t) => {
-    const room = newRoom()
-    const client = await connect(t, b.url)
-    client.send({ type: 'subscribe', room })
-    await client.frame({ type: 'subscribed' })
-    const first = await post(`${a.url}/rooms/${room}`, 1, { 'idempotency-key': 'k' })
-    const second = await post(`${b.url}/rooms/${room}`, 1, { 'idempotency-key': 'k' })
-    t.strictSame(second.body, { ...first.body, duplicate: true })
-    // The number that the second would have had is not missed.
-    const { body } = await post(`${b.url}/rooms/${room}`, 2)
-    await client.frame({ type: 'message', id: body.id })
-    t.strictSame(client.of('message').map(({ data }) => data), [1, 2])
-    t.equal(client.of('gap').length, 0)
-  })
-
-  t.test('a command reaches the clients of both', async (t) => {
-    const client = await connect(t, b.url)
-    const { connection } = await client.frame({ type: 'welcome' })
-    await a.app.rooms.disconnect({ connection }, 'bye')
-    t.match(await client.close(), { code: 4403 })
-  })
 })
 
 test('a subscriber that is slow is served from memory, and told a gap where that is not enough', async (t) => {
-  const [a, b] = await twoServers(t, { size: 10 }) as [Awaited<ReturnType<typeof startApp>>, Awaited<ReturnType<typeof startApp>>]
+  const [a, b] = await twoServers(t, 'redis+pubsub:', { history: { size: 10 } })
   const room = newRoom()
   const events: Array<{ type: string, data?: unknown }> = []
   let go = (): void => {}

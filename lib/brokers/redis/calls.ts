@@ -23,15 +23,16 @@ import { inOneSlot, nodeOf } from './sharded-live.js'
 
 const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
 
-// What the scripts need the right to, and what the Redis says of itself.
-const RIGHTS = `
-redis.call(ARGV[1], ARGV[2], '')
+// What the Redis says of itself, as far as it may.
+const ABOUT = `
 local function info (section)
   local text = redis.pcall('INFO', section)
   return type(text) == 'string' and text or ''
 end
-return info('replication') .. info('cluster')
+return info('server') .. info('replication') .. info('cluster')
 `
+// What the scripts need the right to.
+const RIGHTS = "return redis.call(ARGV[1], ARGV[2], '')"
 const RIGHTS_ROOM = '\u0001fan-out:1:rights'
 
 const DAY = 24 * 60 * 60 * 1000
@@ -88,7 +89,7 @@ export class Calls {
     return this.#commands.client
   }
 
-  /** Tries out the rights that the scripts need: better found out at the start. */
+  /** Looks whether it is a Redis that the scripts can run on, with the rights that they need: better found out at the start. */
   async check (deadline: number): Promise<void> {
     const { client } = this.#options
     if (isCluster(client) && !inOneSlot(this.#keys.meta(RIGHTS_ROOM), this.#keys.stream(RIGHTS_ROOM), this.#keys.channel(RIGHTS_ROOM))) {
@@ -96,8 +97,12 @@ export class Calls {
     }
     await selectDatabase(this.#commands, client, deadline)
     const key = isCluster(client) ? [this.#keys.meta(RIGHTS_ROOM)] : []
-    const info = String(await this.#commands.run((client) => client.eval(RIGHTS, key.length, ...key, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM)), deadline))
+    const run = async (script: string, ...args: string[]): Promise<string> => String(await this.#commands.run((client) => client.eval(script, key.length, ...key, ...args), deadline))
+    const info = await run(ABOUT)
+    const [, version] = /redis_version:([1-6]\..*)/.exec(info) ?? []
+    if (version !== undefined) throw new errors.InvalidOption(`options.broker leads to Redis ${version}, which is too old: Redis 7.0 or later is needed`)
     if (!isCluster(client) && info.includes('cluster_enabled:1')) throw new errors.InvalidOption('options.broker leads to a node of a Redis Cluster: add ?cluster=true to the URL, or give an ioredis Cluster')
+    await run(RIGHTS, this.#publishCommand, this.#keys.channel(RIGHTS_ROOM))
     if (!/master_replid:\w/.test(info)) this.#identities.learn('', NONE)
     if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
   }

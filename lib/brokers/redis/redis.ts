@@ -31,6 +31,8 @@ export interface RedisBrokerOptions {
   idempotencyTtl: number
   /** How long any call may take, in ms. */
   timeout: number
+  /** How long a start may take, in ms: as long as any call unless told. */
+  startTimeout?: number
   /** So many replicas must have a publish before it is acknowledged. */
   replicas?: number
   /** See the option `brokerOptions.failover`. */
@@ -46,6 +48,7 @@ export interface RedisBrokerOptions {
  */
 export class RedisBroker implements Broker {
   readonly #timeout: number
+  readonly #startTimeout: number
   readonly #scheduler: Scheduler
   readonly #keys: Keys
   readonly #publisher: Publisher
@@ -57,8 +60,9 @@ export class RedisBroker implements Broker {
   #sweep: Promise<void> | undefined
 
   constructor (options: RedisBrokerOptions) {
-    const { client, own = false, keyPrefix, timeout, scheduler = systemScheduler } = options
+    const { client, own = false, keyPrefix, timeout, startTimeout = timeout, scheduler = systemScheduler } = options
     this.#timeout = timeout
+    this.#startTimeout = startTimeout
     this.#scheduler = scheduler
     this.#keys = new Keys(keyPrefix, client.options?.db, client.options?.keyPrefix)
     const connect = (linked: () => void): Connection => {
@@ -81,7 +85,7 @@ export class RedisBroker implements Broker {
     this.#events = events
     for (const connection of this.#connections) connection.open()
     this.#live.open()
-    const deadline = this.#deadline()
+    const deadline = this.#scheduler.now() + this.#startTimeout
     await this.#calls.check(deadline)
     await this.#live.untilWhole(deadline)
   }

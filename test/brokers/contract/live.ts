@@ -82,8 +82,9 @@ export const live: Tests = {
   'from the position that subscribe answers on, nothing is missing': async (stage) => {
     const server = await stage.start()
     const room = newRoom()
-    const publishing = meanwhile(async () => { for (let i = 0; i < 100; i++) await server.publish(room, String(i)) })
-    await pause(5)
+    let published = 0
+    const publishing = meanwhile(async () => { for (; published < 100; published++) await server.publish(room, String(published)) })
+    await server.until(() => published > 0, 'the first to be published')
     const start = await server.broker.subscribe(room)
     await publishing
     const [last] = await server.publish(room, '"last"')

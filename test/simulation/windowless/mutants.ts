@@ -1,6 +1,5 @@
-import type { Mutant } from '../mutants.js'
+import type { Mutant } from '../mutate.js'
 
-/** Errors put into a file of lib: `find` stands there exactly once. */
 export const mutants: Mutant[] = [
   {
     what: 'a number that comes twice is delivered twice',
