@@ -73,6 +73,14 @@ export class Stage {
     return listener
   }
 
+  /** Who is on a server that is gone goes to another. */
+  async moveFrom (gone: StageServer): Promise<void> {
+    for (const listener of this.listeners.filter(({ place }) => place === gone)) {
+      await listener.leave()
+      listener.come(this.pick(this.living))
+    }
+  }
+
   /** Waits until everybody is subscribed, somewhere. */
   async settled (timeout = 10_000): Promise<void> {
     await until(() => this.listeners.every(({ subscribed }) => subscribed), `everybody to be subscribed, seed ${this.seed}`, timeout)
