@@ -12,8 +12,8 @@ export class RedisCluster {
     this.nodes = nodes
   }
 
-  static async start (t: Pick<Test, 'teardown'>, { primaries = 3, replicas = 1, timeout = 1_500, args = [] as string[] } = {}): Promise<RedisCluster> {
-    const own = async (): Promise<string[]> => ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', String(timeout), '--cluster-replica-validity-factor', '0', ...args]
+  static async start (t: Pick<Test, 'teardown'>, { primaries = 3, replicas = 1, timeout = 1_500, args = async (): Promise<string[]> => [] } = {}): Promise<RedisCluster> {
+    const own = async (): Promise<string[]> => ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', String(timeout), '--cluster-replica-validity-factor', '0', ...await args()]
     const nodes = await Promise.all(Array.from({ length: primaries * (1 + replicas) }, async () => await RedisServer.start(t, own)))
     const cluster = new RedisCluster(nodes)
     const [first] = nodes as [RedisServer]

@@ -71,6 +71,12 @@ export class RedisServer {
     return this.#admin
   }
 
+  /** Where it speaks TLS, if it was told to. */
+  async tlsPort (): Promise<number> {
+    const [, port] = await this.admin.config('GET', 'tls-port') as [string, string]
+    return Number(port)
+  }
+
   async start (...more: string[]): Promise<void> {
     const program = find('redis')
     if (program === undefined) throw new Error('no redis-server')

@@ -73,7 +73,7 @@ export class Listener implements Transcript {
     const at = performance.now()
     if (type === 'subscribed') {
       visit.subscribed = true
-      this.entries.push({ type, id, recovered, at })
+      this.entries.push({ type, id, recovered, server: visit.place.url, at })
     } else if (type === 'message') this.entries.push({ type, id, text: data as string, at })
     else if (type === 'gap') this.entries.push({ type, id, reason: reason as string, from, at })
     // Until the gap itself has come it stands where it stood.

@@ -1,6 +1,7 @@
 import type { Entry, Outcome, Retained } from './oracle.js'
 import { test } from 'tap'
 import { judge } from './oracle.js'
+import { judgeWindowless } from './windowless.js'
 
 // The oracle has to bite: what is right passes, and each kind of wrong is found for what it is.
 
@@ -78,3 +79,45 @@ test('gaps are counted, and what is late is no loss before it is over', async (t
   t.equal(verdict.gaps, 1)
   t.equal(verdict.losses.length, 1, 'd')
 })
+
+// Two servers publish, under the epochs 1 and 2; a to d are the first's, x and y the second's.
+const sent = [...[...'abcd'].map((text, i) => published(`1-${i + 1}`, text)), published('2-1', 'x'), published('2-2', 'y')]
+const [one, other] = [message('2-1', 'x'), message('2-2', 'y')]
+const came: Entry = { ...subscribed('9-0'), server: 'A' } as Entry
+const back = (id: string, server = 'A'): Entry => ({ type: 'subscribed', id, recovered: false, server, at: 1 })
+const hole = (id: string): Entry => gap(id, 'expired')
+
+const windowless: Record<string, Pick<Case, 'entries' | 'published' | 'duplicates' | 'disorder' | 'losses'> & { gaps?: number }> = {
+  'all of it': { entries: [came, a, b, c, d, one, other] },
+  'another order of the servers': { entries: [came, one, a, b, other, c, d] },
+  'a gap in the place of what is missing, over the messages of another': { entries: [came, a, one, hole('8-0'), other, d], gaps: 1 },
+  'a gap at the end': { entries: [came, a, one, other, hole('8-0')], gaps: 1 },
+  'a gap at the beginning, which stands for all before': { entries: [came, hole('8-0'), c, d, other], gaps: 1 },
+  'back, and told': { entries: [came, a, back('1-1'), hole('1-1'), d, one, other] },
+  'back twice, cut off before it was told': { entries: [came, a, back('1-1'), back('2-1'), hole('2-1'), d, other] },
+  'back elsewhere, where what it had is still on its way': { entries: [came, a, b, back('1-1', 'B'), hole('1-1'), b, c, d, one, other] },
+  'what nobody knows the fate of, missing': { entries: [came, a, b, d, one, other], published: sent.map((outcome) => outcome.text === 'c' ? { ...outcome, result: 'unknown' } : outcome) },
+  'a hole without a gap': { entries: [came, a, b, d, one, other], losses: 1 },
+  'a hole at the end': { entries: [came, a, b, c, one, other], losses: 1 },
+  'a hole of one, and a gap that stands for one of the other': { entries: [came, a, c, d, one, hole('8-0')], losses: 1, gaps: 1 },
+  'a gap in the wrong place: after it': { entries: [came, a, c, hole('8-0'), d, one, other], losses: 1, gaps: 1 },
+  'a gap in the wrong place: before it': { entries: [came, hole('8-0'), a, c, d, one, other], losses: 1, gaps: 1 },
+  'a gap that is older than what is missing': { entries: [came, hole('8-0'), a, b, c, d, one], published: sent.map((outcome) => outcome.text === 'y' ? { ...outcome, at: 3 } : outcome), losses: 1, gaps: 1 },
+  'back, and not told': { entries: [came, a, b, c, d, one, other, back('2-2')], losses: 1 },
+  'back, and not told before the next message': { entries: [came, a, b, c, one, other, back('2-2'), d, hole('2-2')], losses: 1, gaps: 1 },
+  'back, and said to have recovered': { entries: [came, a, b, c, d, one, other, subscribed('2-2', true), hole('2-2')], losses: 1, gaps: 1 },
+  'a duplicate': { entries: [came, a, b, b, c, d, one, other], duplicates: 1 },
+  'a duplicate of long ago': { entries: [came, a, b, c, d, one, other, { ...back('2-2', 'B'), at: 9_000 }, hole('2-2'), a], duplicates: 1 },
+  'a duplicate on the same server': { entries: [came, a, b, c, d, one, other, back('2-2'), hole('2-2'), d], duplicates: 1 },
+  'two of one server in the wrong order': { entries: [came, a, c, b, d, one, other], disorder: 1 },
+  'an id that is another message elsewhere': { entries: [came, a, b, c, d, one, message('2-2', 'a')], disorder: 1, losses: 1 },
+  'what was refused': { entries: [came, a, b, c, d, one, other], published: sent.map((outcome) => outcome.text === 'y' ? { ...outcome, result: 'refused' } : outcome), disorder: 1 },
+  'a gap of a reason that there is none for': { entries: [came, a, b, c, d, one, other, gap('8-0', 'forked', '1-1')], disorder: 1, gaps: 1 }
+}
+
+for (const [name, { entries, published, duplicates = 0, disorder = 0, losses = 0, gaps = 0 }] of Object.entries(windowless)) {
+  test(`where nothing is kept: ${name}`, async (t) => {
+    const verdict = judgeWindowless([{ name: 'one', room: 'r', entries }], published ?? sent)
+    t.match({ ...verdict, duplicates: verdict.duplicates.length, disorder: verdict.disorder.length, losses: verdict.losses.length }, { duplicates, disorder, losses, gaps }, JSON.stringify(verdict))
+  })
+}

@@ -1,9 +1,9 @@
 import type { Cursor } from '../../lib/cursor.js'
 import { formatCursor, parseCursor } from '../../lib/cursor.js'
 
-/** What a subscriber was sent, in the order of coming. `at`: when, in ms. */
+/** What a subscriber was sent, in the order of coming. `at`: when, in ms; `server`: where. */
 export type Entry =
-  | { type: 'subscribed', id: string, recovered?: boolean | undefined, at: number }
+  | { type: 'subscribed', id: string, recovered?: boolean | undefined, server?: string, at: number }
   | { type: 'message', id: string, text: string, at: number }
   | { type: 'gap', id: string, reason: string, from?: string | undefined, at: number }
 
@@ -28,7 +28,9 @@ export type Retained = Array<{ id: string, text: string }>
 /** What is wrong, in words, by kind. */
 export interface Verdict { duplicates: string[], disorder: string[], losses: string[], gaps: number }
 
-interface Publishes {
+export type Judge = (transcripts: readonly Transcript[], outcomes: readonly Outcome[], retained?: Retained) => Verdict
+
+export interface Publishes {
   byText: Map<string, Outcome>
   acknowledged: Outcome[]
   /** The offsets that somebody was sent or acknowledged, and their texts, by epoch. */
@@ -38,6 +40,14 @@ interface Publishes {
 /** Holds what subscribers of one room were sent against what was published to it. Without `retained`, what only the end can show is left out. */
 export function judge (transcripts: readonly Transcript[], outcomes: readonly Outcome[], retained?: Retained): Verdict {
   const verdict: Verdict = { duplicates: [], disorder: [], losses: [], gaps: 0 }
+  const publishes = gather(transcripts, outcomes, verdict)
+  for (const { text } of twice(retained ?? [])) verdict.duplicates.push(`${text} is retained twice`)
+  for (const transcript of transcripts) new Reading(transcript, publishes, verdict).end(retained)
+  return verdict
+}
+
+/** What was published, and under which ids, whoever says so. */
+export function gather (transcripts: readonly Transcript[], outcomes: readonly Outcome[], verdict: Verdict): Publishes {
   const publishes: Publishes = {
     byText: new Map(outcomes.map((outcome) => [outcome.text, outcome])),
     acknowledged: outcomes.filter(({ result }) => result === 'acknowledged'),
@@ -47,9 +57,7 @@ export function judge (transcripts: readonly Transcript[], outcomes: readonly Ou
   for (const { name, entries } of transcripts) {
     for (const entry of entries) if (entry.type === 'message') note(publishes, cursor(entry.id), entry.text, name, verdict)
   }
-  for (const { text } of twice(retained ?? [])) verdict.duplicates.push(`${text} is retained twice`)
-  for (const transcript of transcripts) new Reading(transcript, publishes, verdict).end(retained)
-  return verdict
+  return publishes
 }
 
 /** An id stands for one message, whoever is asked; and what was refused, or never published, is nowhere. */
@@ -183,7 +191,7 @@ class Reading {
   }
 }
 
-function cursor (id: string): Cursor {
+export function cursor (id: string): Cursor {
   const parsed = parseCursor(id)
   if (parsed === undefined) throw new Error(`${id} is no cursor`)
   return parsed

@@ -1,270 +1,123 @@
-import type { FastifyInstance } from 'fastify'
-import type { Test } from 'tap'
-import type { Client } from '../helpers.js'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
-import { connect, newRoom, startApp, until } from '../helpers.js'
+import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
-import { Proxy } from './proxy.js'
+import { childServer } from './child.js'
+import { Stage } from './stage.js'
+import { arrives, judgeWindowless, startWindowless } from './windowless.js'
 
-// Nothing is kept here, so what is lost stays lost: a gap has to stand where it would be.
+// Redis goes, forgets, or says no; for its links see redis-pubsub-links.test.ts.
 
-interface Server { app: FastifyInstance, proxy: Proxy }
-interface Outcome { text: string, id?: string, error?: string, took: number }
-
-/** Two servers, each behind a proxy of its own, with clients that listen to one room, by turns. */
-class Stage {
-  readonly room = newRoom()
-  readonly servers: Server[] = []
-  readonly clients: Client[] = []
-  readonly outcomes: Outcome[] = []
-  #published = 0
-  #under = 0
-
-  static async start (t: Test, { port }: RedisServer): Promise<Stage> {
-    const stage = new Stage()
-    for (let i = 0; i < 2; i++) {
-      const proxy = await Proxy.start(t, port)
-      const { app, url } = await startApp(t, { broker: proxy.url.replace('redis:', 'redis+pubsub:') })
-      stage.servers.push({ app, proxy })
-      for (let c = 0; c < 4; c++) {
-        const client = await connect(t, url)
-        client.send({ type: 'subscribe', room: stage.room })
-        await client.frame({ type: 'subscribed' })
-        stage.clients[2 * c + i] = client
-      }
+test('Redis is restarted in the middle of traffic, over and over', { timeout: 60_000 }, async (t) => {
+  const redis = await RedisServer.start(t)
+  const stage = await startWindowless(t, redis, { servers: 3, listeners: 36 })
+  await stage.busy(async () => {
+    for (let i = 0; i < 3; i++) {
+      await stage.progress(20 + stage.random.upTo(60))
+      await redis.kill()
+      await redis.start()
     }
-    return stage
-  }
+    await stage.progress(20)
+  })
+  t.comment(`healed in ${Math.round(await stage.healed())} ms`)
+  await arrives(stage)
+  await stage.check(t, { gaps: true })
+})
 
-  get acknowledged (): Outcome[] { return this.outcomes.filter(({ id }) => id !== undefined) }
-  get state (): string { return this.clients.map((client) => `${client.of('message').length} messages ${client.of('gap').length} gaps`).join(', ') }
+test('Redis is restarted in a silence: everybody is told, once', { timeout: 60_000 }, async (t) => {
+  const redis = await RedisServer.start(t)
+  const stage = await startWindowless(t, redis)
+  await arrives(stage)
+  await redis.kill()
+  await redis.start()
+  await stage.told(t, /expired/)
+  await arrives(stage)
+  await stage.check(t, { gaps: true })
+})
 
-  each (what: (proxy: Proxy) => void): void {
-    for (const { proxy } of this.servers) what(proxy)
-  }
-
-  /** Publishes on one server after the other, or on one, all at once. */
-  async publish (count: number, server?: Server): Promise<Outcome[]> {
-    return await Promise.all(Array.from({ length: count }, async () => {
-      const { app } = server ?? this.servers[this.#published % 2] as Server
-      const outcome: Outcome = { text: String(this.#published++), took: 0 }
-      const began = performance.now()
-      this.outcomes.push(outcome)
-      this.#under++
-      try {
-        outcome.id = (await app.rooms.publish(this.room, outcome.text)).id
-      } catch (error) {
-        outcome.error = (error as { code: string }).code
-      }
-      this.#under--
-      outcome.took = performance.now() - began
-      return outcome
-    }))
-  }
-
-  /** Publishes a few at a time, until the answer is called; that waits for all of them. */
-  traffic (interval = 10): () => Promise<void> {
-    const timer = setInterval(() => { void this.publish(2) }, interval)
-    return async () => {
-      clearInterval(timer)
-      await until(() => this.#under === 0, 'the end of all publishes', 15_000)
-    }
+// Nothing is lost by these: who stays is told nothing, who comes back is told as always.
+const lossless: Record<string, (redis: RedisServer) => Promise<unknown>> = {
+  'clients come and go': async () => {},
+  'FLUSHALL: nothing is kept that could be missed': async ({ admin }) => await admin.flushall(),
+  'NOSCRIPT: Redis forgets the scripts': async ({ admin }) => await admin.script('FLUSH'),
+  'BUSY: somebody else\'s script runs for long': async ({ admin }) => await admin.eval("local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end", 0),
+  'Redis stops for less than a link may be silent': async (redis) => {
+    redis.pause()
+    await sleep(500)
+    redis.resume()
   }
 }
 
-interface Heard { sender: string, number: number, index: number }
-
-/** Messages by their sender, with their place among a client's frames. */
-function heardBy (client: Client): Heard[] {
-  return client.frames.flatMap((frame, index) => frame.type === 'message' ? [{ ...split(frame['id']), index }] : [])
-}
-
-function split (id: string): { sender: string, number: number } {
-  const [sender, number] = id.split('-') as [string, string]
-  return { sender, number: Number(number) }
-}
-
-/** Acknowledged messages that a client did not receive, and that no gap stands for in their place. */
-function silent (stage: Stage, client: Client): string[] {
-  const heard = heardBy(client)
-  const gaps = client.frames.flatMap(({ type }, index) => type === 'gap' ? [index] : [])
-  return stage.acknowledged.map(({ id }) => id as string).filter((id) => {
-    const { sender, number } = split(id)
-    const of = heard.filter((one) => one.sender === sender)
-    if (of.some((one) => one.number === number)) return false
-    const before = of.findLast((one) => one.number < number)?.index ?? -1
-    const after = of.find((one) => one.number > number)?.index ?? Infinity
-    return !gaps.some((index) => index > before && index < after)
+for (const [name, trouble] of Object.entries(lossless)) {
+  test(`${name}, in the middle of traffic`, { timeout: 60_000 }, async (t) => {
+    const redis = await RedisServer.start(t, ['--busy-reply-threshold', '100'])
+    const stage = await startWindowless(t, redis)
+    await stage.busy(async () => {
+      await stage.progress(20 + stage.random.upTo(60))
+      await trouble(redis)
+      await stage.progress(50)
+    })
+    await arrives(stage)
+    await stage.check(t, { gaps: false })
+    t.strictSame(stage.failed.map(({ error }) => error), [])
   })
 }
 
-/** Waits until nobody misses anything untold; then nothing came twice, out of its sender's order, or under another's id. */
-async function check (t: Test, stage: Stage, timeout = 5_000): Promise<void> {
-  const began = performance.now()
-  await until(() => stage.clients.every((client) => silent(stage, client).length === 0), `nothing lost in silence; ${stage.state}`, timeout)
-  t.comment(`healed in ${Math.round(performance.now() - began)} ms: ${stage.outcomes.length} published, ${stage.acknowledged.length} acknowledged; ${stage.state}`)
-  const texts = new Map(stage.acknowledged.map(({ id, text }) => [id, text]))
-  let [twice, disorder, strange] = [0, 0, 0]
-  for (const client of stage.clients) {
-    const last = new Map<string, number>()
-    for (const { sender, number } of heardBy(client)) {
-      if (number === last.get(sender)) twice++
-      if (number < (last.get(sender) ?? 0)) disorder++
-      last.set(sender, number)
-    }
-    for (const { id, data } of client.of('message')) if ((texts.get(id) ?? data) !== data) strange++
+test('OOM: messages with a key are refused, those without one pass, and nobody is told', async (t) => {
+  const redis = await RedisServer.start(t, ['--maxmemory-policy', 'noeviction'])
+  const stage = await startWindowless(t, redis)
+  await arrives(stage)
+  await redis.admin.config('SET', 'maxmemory', '1')
+  for (const { app } of stage.servers) {
+    for (const room of stage.rooms) await t.rejects(app!.rooms.publish(room, 'refused', { idempotencyKey: 'k' }), { code: 'FAN_OUT_ERR_BROKER_AWAY', statusCode: 503, message: /OOM/ })
   }
-  t.same({ twice, disorder, strange }, { twice: 0, disorder: 0, strange: 0 })
-}
+  t.ok((await stage.publishEverywhere(4)).every(({ error }) => error === undefined))
+  await arrives(stage)
+  await stage.check(t, { gaps: false })
+})
 
-function gapsOf (clients: Client[]): number[] {
-  return clients.map((client) => client.of('gap').length)
-}
+test('READONLY: the primary is demoted, and another is promoted: nothing is acknowledged that only replicas heard', { timeout: 60_000 }, async (t) => {
+  const [one, other] = [await RedisServer.start(t), await RedisServer.start(t)]
+  const stage = await startWindowless(t, one)
+  await arrives(stage)
+  await one.admin.call('REPLICAOF', '127.0.0.1', other.port)
+  const published = Promise.all(stage.rooms.map(async (room) => await stage.publish(4, { room })))
+  await until(async () => /errorstat_READONLY/.test(await one.admin.info('errorstats')))
+  stage.each((proxy) => proxy.point(other.port))
+  for (const { error } of (await published).flat()) t.equal(error, undefined)
+  await stage.told(t, /expired/, { most: 2 })
+  await arrives(stage)
+  await stage.check(t, { gaps: true })
+})
 
-/** Everybody got this, after which nothing is on its way. */
-async function arrives (stage: Stage, count: number): Promise<void> {
-  const outcomes = await stage.publish(count)
-  await until(() => stage.clients.every((client) => outcomes.every(({ text }) => client.of('message').some(({ data }) => data === text))), `${count} messages to arrive`)
-}
+test('rights to the channels are taken away, and given back: everybody is told', { timeout: 60_000 }, async (t) => {
+  const redis = await RedisServer.start(t)
+  const [, acl] = /ACL (SETUSER[^`]*)/.exec(readFileSync(new URL('../../docs/brokers/redis-pubsub.md', import.meta.url), 'utf8'))!
+  await redis.admin.call('ACL', ...acl!.trim().split(/\s+/))
+  const stage = await startWindowless(t, redis, { user: 'fan-out:secret' })
+  await arrives(stage)
+  await redis.admin.call('ACL', 'SETUSER', 'fan-out', 'resetchannels')
+  t.ok((await stage.publishEverywhere(2)).every(({ error }) => /BROKER_AWAY.*Redis refuses/.test(error!)), `refused: ${stage.failed[0]?.error}`)
+  await redis.admin.call('ACL', 'SETUSER', 'fan-out', '&fan-out:*')
+  await stage.told(t, /expired/, { most: 2 })
+  await arrives(stage)
+  await stage.check(t, { gaps: true })
+})
 
-/** Messages reach everybody again: until the links are back, they may be lost. */
-async function goesOn (stage: Stage): Promise<void> {
-  await until(async () => {
-    const [{ text }] = await stage.publish(1) as [Outcome]
-    const got = (client: Client): boolean => client.of('message').some(({ data }) => data === text)
-    return await until(() => stage.clients.every(got), 'a message to arrive', 200).then(() => true, () => false)
+test('SIGKILL of one of two servers: its clients go on with the other, and nobody else is told', { timeout: 60_000 }, async (t) => {
+  const redis = await RedisServer.start(t)
+  const broker = redis.url.replace('redis:', 'redis+pubsub:')
+  const child = await childServer(t, { broker })
+  const stage = await Stage.start(t, { servers: [child, { broker }], listeners: 36, judge: judgeWindowless })
+  await stage.busy(async () => {
+    await stage.progress(100 + stage.random.upTo(100))
+    await child.kill()
+    await stage.progress(20)
+    await stage.moveFrom(child)
+    await stage.progress(100)
   })
-}
-
-test('the Pub/Sub connection of one server is killed: its clients are told, the others are not, and it goes on', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  await arrives(stage, 6)
-  stage.servers[0]!.proxy.cut('live')
-  const [its, others] = [0, 1].map((server) => stage.clients.filter((_, i) => i % 2 === server)) as [Client[], Client[]]
-  await until(() => its.every((client) => client.of('gap').length > 0), 'a gap, with no message to wake anybody')
-  await arrives(stage, 6)
-  t.same(gapsOf(its), its.map(() => 1), 'one gap each')
-  t.same(gapsOf(others), others.map(() => 0))
-  await check(t, stage)
-  t.equal(stage.acknowledged.length, 12)
-})
-
-test('Pub/Sub connections are killed in the middle of traffic, over and over, then silence', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  const stop = stage.traffic()
-  for (let i = 0; i < 5; i++) {
-    await sleep(150)
-    await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-  }
-  await stop()
-  await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-  await check(t, stage)
-})
-
-test('messages are dropped on healthy connections: a gap comes before the next', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  // The very first as well: nobody has heard of their senders. Just after joining nobody could tell.
-  await sleep(200)
-  for (let i = 0; i < 10; i++) {
-    stage.each((proxy) => proxy.drop(1))
-    await stage.publish(2)
-    await stage.publish(2)
-  }
-  await arrives(stage, 2)
-  t.ok(gapsOf(stage.clients).every((count) => count > 0), 'all were told')
-  await check(t, stage)
-})
-
-test('the last message is dropped, then silence: a gap within a heartbeat or so', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  await arrives(stage, 4)
-  let told: Client[] = []
-  // What was dropped may have been a count instead.
-  while (told.length === 0) {
-    stage.each((proxy) => proxy.drop(1))
-    const [{ text }] = await stage.publish(1) as [Outcome]
-    const published = performance.now()
-    const hasGap = (client: Client): boolean => client.of('gap').length > 0
-    await until(() => stage.clients.every((client) => hasGap(client) || client.of('message').some(({ data }) => data === text)), 'the message, or a gap', 3_000)
-    told = stage.clients.filter(hasGap)
-    t.comment(`${told.length} told after ${Math.round(performance.now() - published)} ms`)
-  }
-  await check(t, stage)
-})
-
-test('Redis is restarted in the middle of traffic', { timeout: 60_000 }, async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  const stop = stage.traffic()
-  for (let i = 0; i < 3; i++) {
-    await sleep(200)
-    await redis.kill()
-    await redis.start()
-  }
-  await stop()
-  await goesOn(stage)
-  t.ok(gapsOf(stage.clients).every((count) => count > 0), 'all were told')
-  await check(t, stage)
-})
-
-test('links break in the middle of traffic, over and over', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  const stop = stage.traffic()
-  for (let i = 0; i < 12; i++) {
-    await sleep(100)
-    stage.servers[i % 2]!.proxy.cut(i % 3 === 0 ? 'all' : i % 3 === 1 ? 'commands' : 'live')
-  }
-  await stop()
-  await check(t, stage)
-  t.equal(stage.acknowledged.length, stage.outcomes.length)
-})
-
-test('a reply is lost after its message was published: it is not published twice, and nobody is told anything', async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  await arrives(stage, 2)
-  for (let i = 0; i < 5; i++) {
-    for (const server of stage.servers) {
-      const lost = server.proxy.loseReply(/^\*1\r\n\$0\r\n/)
-      const [, [outcome]] = await Promise.all([lost, stage.publish(1, server)])
-      t.equal(outcome!.error, undefined)
-    }
-  }
-  await arrives(stage, 2)
-  t.same(gapsOf(stage.clients), stage.clients.map(() => 0))
-  await check(t, stage)
-})
-
-test('half-open links: no bytes, no close, for 6 s', { timeout: 60_000 }, async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  const stop = stage.traffic(50)
-  await sleep(300)
-  stage.each((proxy) => proxy.stall())
-  const [outcome] = await stage.publish(1)
-  t.match(outcome!.error, /BROKER_AWAY/)
-  t.ok(outcome!.took < 5_500, `refused after ${Math.round(outcome!.took)} ms`)
-  await sleep(1_000)
-  stage.each((proxy) => proxy.flow())
-  await sleep(1_000)
-  await stop()
-  await goesOn(stage)
-  t.ok(gapsOf(stage.clients).every((count) => count > 0), 'all were told')
-  await check(t, stage)
-})
-
-test('the live link alone falls silent', { timeout: 60_000 }, async (t) => {
-  const redis = await RedisServer.start(t)
-  const stage = await Stage.start(t, redis)
-  await arrives(stage, 4)
-  stage.each((proxy) => proxy.stall('live'))
-  await stage.publish(4)
-  await check(t, stage, 8_000)
-  t.ok(gapsOf(stage.clients).every((count) => count === 1), 'one gap each')
+  t.comment(`healed in ${Math.round(await stage.healed())} ms`)
+  await arrives(stage)
+  await stage.check(t, { gaps: false })
 })

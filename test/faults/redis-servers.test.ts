@@ -12,12 +12,7 @@ test('SIGKILL of one of two servers: its clients go on with the other, and nobod
     await stage.progress(100 + stage.random.upTo(100))
     await child.kill()
     await stage.progress(20)
-    for (const listener of stage.listeners) {
-      if (listener.place !== child) continue
-      t.equal(listener.subscribed, false)
-      await listener.leave()
-      listener.come(stage.living[0]!)
-    }
+    await stage.moveFrom(child)
     await stage.progress(100)
   })
   t.comment(`healed in ${Math.round(await stage.healed())} ms`)
@@ -34,10 +29,7 @@ test('SIGKILL of a server in a silence: what it was the last to publish is nowhe
   await child.kill()
   await Promise.all(publishes)
   t.comment(`${stage.acknowledged.length} acknowledged, ${stage.failed.length} unknown`)
-  for (const listener of stage.listeners.filter(({ place }) => place === child)) {
-    await listener.leave()
-    listener.come(stage.living[0]!)
-  }
+  await stage.moveFrom(child)
   t.comment(`healed in ${Math.round(await stage.healed())} ms`)
   await stage.check(t, { gaps: false })
 })

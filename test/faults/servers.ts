@@ -21,9 +21,9 @@ export async function stageServer (t: Pick<Test, 'teardown'>, options: FanOutOpt
 }
 
 /** Servers on one Redis, each behind a proxy of its own. */
-export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { servers = 2, options = {} as FanOutOptions, user = '' } = {}): Promise<StageServer[]> {
+export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { servers = 2, options = {} as FanOutOptions, user = '', scheme = 'redis' } = {}): Promise<StageServer[]> {
   return await Promise.all(Array.from({ length: servers }, async () => {
     const proxy = await Proxy.start(t, port)
-    return await stageServer(t, { broker: user === '' ? proxy.url : proxy.url.replace('//', `//${user}@`), ...options }, proxy)
+    return await stageServer(t, { broker: `${scheme}://${user === '' ? '' : `${user}@`}127.0.0.1:${proxy.port}`, ...options }, proxy)
   }))
 }

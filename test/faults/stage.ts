@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { FanOutOptions } from '../../index.js'
-import type { Outcome, Retained, Verdict } from './oracle.js'
+import type { Judge, Outcome, Retained, Verdict } from './oracle.js'
 import type { Proxy } from './proxy.js'
 import type { StageServer } from './servers.js'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +17,8 @@ export interface StageOptions {
   listeners?: number
   rooms?: number
   seed?: number
+  /** For a broker that keeps less. */
+  judge?: Judge
 }
 
 const REPLY = /Redis refuses: (OOM|WRONGTYPE)/
@@ -31,17 +33,19 @@ export class Stage {
   readonly servers: StageServer[] = []
   readonly listeners: Listener[] = []
   readonly outcomes: Outcome[] = []
+  readonly #judge: Judge
   #under = 0
 
-  private constructor (seed: number, rooms: number) {
+  private constructor (seed: number, rooms: number, judge: Judge) {
     this.seed = seed
+    this.#judge = judge
     this.random = new Random(seed)
     this.rooms = Array.from({ length: rooms }, newRoom)
   }
 
   /** The seed is FAULTS_SEED where that is set. It decides what is done when, not how processes and the network run. */
-  static async start (t: Pick<Test, 'teardown' | 'comment'>, { servers, listeners = 24, rooms = 3, seed = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 1e9)) }: StageOptions): Promise<Stage> {
-    const stage = new Stage(seed, rooms)
+  static async start (t: Pick<Test, 'teardown' | 'comment'>, { servers, listeners = 24, rooms = 3, seed = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 1e9)), judge: by = judge }: StageOptions): Promise<Stage> {
+    const stage = new Stage(seed, rooms, by)
     t.comment(`FAULTS_SEED=${seed}`)
     for (const server of servers) stage.servers.push('publish' in server ? server : await stageServer(t, server))
     // After the servers' own, and so before them: no listener is to see its server close.
@@ -69,6 +73,14 @@ export class Stage {
     return listener
   }
 
+  /** Who is on a server that is gone goes to another. */
+  async moveFrom (gone: StageServer): Promise<void> {
+    for (const listener of this.listeners.filter(({ place }) => place === gone)) {
+      await listener.leave()
+      listener.come(this.pick(this.living))
+    }
+  }
+
   /** Waits until everybody is subscribed, somewhere. */
   async settled (timeout = 10_000): Promise<void> {
     await until(() => this.listeners.every(({ subscribed }) => subscribed), `everybody to be subscribed, seed ${this.seed}`, timeout)
@@ -81,6 +93,13 @@ export class Stage {
   /** Publishes to a room, all at once: on one server, or on all by turns. */
   async publish (count = 1, { server = undefined as StageServer | undefined, room = this.room, filling = '' } = {}): Promise<Outcome[]> {
     return await Promise.all(Array.from({ length: count }, async (_, i) => await this.#publish(server ?? this.living[i % this.living.length]!, room, filling)))
+  }
+
+  /** The same in every room, one after the other. */
+  async publishEverywhere (count: number, server?: StageServer): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    for (const room of this.rooms) outcomes.push(...await this.publish(count, { room, server }))
+    return outcomes
   }
 
   async #publish (server: StageServer, room: string, filling: string): Promise<Outcome> {
@@ -193,7 +212,7 @@ export class Stage {
   verdict (retained?: Map<string, Retained>): Verdict {
     const sum: Verdict = { duplicates: [], disorder: [], losses: [], gaps: 0 }
     for (const room of this.rooms) {
-      const verdict = judge(this.listeners.filter((listener) => listener.room === room), this.outcomes.filter((outcome) => outcome.room === room), retained?.get(room))
+      const verdict = this.#judge(this.listeners.filter((listener) => listener.room === room), this.outcomes.filter((outcome) => outcome.room === room), retained?.get(room))
       for (const kind of ['duplicates', 'disorder', 'losses'] as const) sum[kind].push(...verdict[kind])
       sum.gaps += verdict.gaps
     }

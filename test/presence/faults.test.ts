@@ -4,10 +4,10 @@ import type { Client } from '../helpers.js'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { test } from 'tap'
 import { Proxy } from '../faults/proxy.js'
 import { connect, newRoom, startApp, until, withKey } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
+import { onEach } from './each.js'
 
 const options = { presence: true, authorize: () => true as const, brokerOptions: { publishTimeout: 2_000 } }
 
@@ -20,10 +20,10 @@ async function subscribe (t: Test, url: string, room: string, presence = false):
 
 const memberOf = (client: Client): Member => ({ connection: client.of('welcome')[0]!['connection'] })
 
-test('a server that is killed: its members leave, and the list is quick again', { timeout: 60_000 }, async (t) => {
+onEach('a server that is killed: its members leave, and the list is quick again', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
-  const { app, url } = await startApp(t, { ...options, broker: redis.url })
-  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL('server.ts', import.meta.url)), redis.url], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const { app, url } = await startApp(t, { ...options, broker: urlOf(redis) })
+  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL('server.ts', import.meta.url)), urlOf(redis)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   const [childUrl] = await once(child, 'message') as [string]
   const room = newRoom()
@@ -46,10 +46,10 @@ test('a server that is killed: its members leave, and the list is quick again', 
   t.strictSame(new Set(watcher.of('leave').map(({ member }) => member.connection)), new Set(clients.map((client) => memberOf(client).connection)), 'each once')
 })
 
-test('the broker is away: 503, and all is well again after', { timeout: 60_000 }, async (t) => {
+onEach('the broker is away: 503, and all is well again after', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
   const proxy = await Proxy.start(t, redis.port)
-  const [a, b] = await Promise.all([proxy.url, redis.url].map((broker) => startApp(t, { ...options, broker }))) as [any, any]
+  const [a, b] = await Promise.all([proxy, redis].map(urlOf).map((broker) => startApp(t, { ...options, broker }))) as [any, any]
   const room = newRoom()
   const [watcher, other] = [await subscribe(t, a.url, room, true), await subscribe(t, b.url, room, true)]
   await other.frame({ type: 'subscribed' })
@@ -79,10 +79,10 @@ test('the broker is away: 503, and all is well again after', { timeout: 60_000 }
   for (const { app } of [a, b]) await until(async () => sorted(await app.rooms.presence(room)) === sorted([watcher, other, onA, onB].map(memberOf)), 'the list')
 })
 
-test('a server that hears nothing for a while takes nobody for dead, and learns what it has missed', { timeout: 60_000 }, async (t) => {
+onEach('a server that hears nothing for a while takes nobody for dead, and learns what it has missed', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
   const proxy = await Proxy.start(t, redis.port)
-  const [a, b] = await Promise.all([proxy.url, redis.url].map((broker) => startApp(t, { ...options, broker }))) as [any, any]
+  const [a, b] = await Promise.all([proxy, redis].map(urlOf).map((broker) => startApp(t, { ...options, broker }))) as [any, any]
   const room = newRoom()
   const watcher = await subscribe(t, a.url, room, true)
   const [stays, leaves] = [await subscribe(t, b.url, room), await subscribe(t, b.url, room)]
@@ -91,9 +91,12 @@ test('a server that hears nothing for a while takes nobody for dead, and learns 
   leaves.websocket.terminate()
   const comes = await subscribe(t, b.url, room)
   // Long enough for the other to have said that it is alive several times, in vain.
-  const lines = async (): Promise<number> => await redis.admin.xlen((await redis.admin.keys('*1:servers*:s'))[0] as string)
-  const before = await lines()
-  await until(async () => await lines() > before + 3, 'four heartbeats of the other', 30_000)
+  const spy = redis.admin.duplicate()
+  t.teardown(() => spy.disconnect())
+  let beats = 0
+  spy.on('pmessage', (_, __, payload: string) => { if (payload.includes('"do":"alive"')) beats++ })
+  await spy.psubscribe('*fan-out:1:servers*')
+  await until(() => beats > 3, 'four heartbeats of the other', 30_000)
   proxy.flow()
   await watcher.frame({ type: 'leave', member: memberOf(leaves) })
   await watcher.frame({ type: 'join', member: memberOf(comes) })
@@ -101,10 +104,10 @@ test('a server that hears nothing for a while takes nobody for dead, and learns 
   t.equal((await a.app.rooms.presence(room)).length, 3)
 })
 
-test('closing is not held up by a broker that is away', async (t) => {
+onEach('closing is not held up by a broker that is away', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
   const proxy = await Proxy.start(t, redis.port)
-  const { app } = await startApp(t, { ...options, broker: proxy.url })
+  const { app } = await startApp(t, { ...options, broker: urlOf(proxy) })
   proxy.stall()
   const start = performance.now()
   await app.close()

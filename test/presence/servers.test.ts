@@ -1,15 +1,17 @@
 import type { Test } from 'tap'
 import type { FanOutOptions, Member } from '../../index.js'
 import type { Client } from '../helpers.js'
+import type { UrlOf } from './each.js'
 import { test } from 'tap'
 import { connect, newRoom, openStream, startApp, until, withKey } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
+import { onEach } from './each.js'
 
 const authorize = (): true => true
 
-async function startServers (t: Test, count: number, options: FanOutOptions = {}): Promise<Array<Awaited<ReturnType<typeof startApp>>>> {
+async function startServers (t: Test, urlOf: UrlOf, count: number, options: FanOutOptions = {}): Promise<Array<Awaited<ReturnType<typeof startApp>>>> {
   const redis = await RedisServer.start(t)
-  return await Promise.all(Array.from({ length: count }, () => startApp(t, { broker: redis.url, presence: true, authorize, ...options })))
+  return await Promise.all(Array.from({ length: count }, () => startApp(t, { broker: urlOf(redis), presence: true, authorize, ...options })))
 }
 
 async function subscribe (t: Test, url: string, room: string, presence = false): Promise<Client> {
@@ -22,8 +24,8 @@ async function subscribe (t: Test, url: string, room: string, presence = false):
 const idOf = (client: Client): string => client.of('welcome')[0]!['connection']
 const connections = (members: Member[]): string[] => members.map(({ connection }) => connection).sort()
 
-test('the list of a room is the same on every server, on one with none of its subscribers too', async (t) => {
-  const [a, b, c] = await startServers(t, 3) as [any, any, any]
+onEach('the list of a room is the same on every server, on one with none of its subscribers too', async (t, urlOf) => {
+  const [a, b, c] = await startServers(t, urlOf, 3) as [any, any, any]
   const room = newRoom()
   const clients = [await subscribe(t, a.url, room), await subscribe(t, b.url, room), await subscribe(t, b.url, room)]
   const stream = await openStream(t, `${a.url}/rooms/${room}/events`)
@@ -40,17 +42,19 @@ test('the list of a room is the same on every server, on one with none of its su
   await until(async () => (await a.app.rooms.presence(room)).length === 3)
 })
 
-test('a server that has just started already has the whole list', async (t) => {
+onEach('a server that has just started has the whole list: at once, where it can read who spoke lately, and soon where it cannot', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
-  const a = await startApp(t, { broker: redis.url, presence: true })
+  const a = await startApp(t, { broker: urlOf(redis), presence: true })
   const room = newRoom()
   const client = await subscribe(t, a.url, room)
-  const b = await startApp(t, { broker: redis.url, presence: true })
-  t.strictSame(connections(await b.app.rooms.presence(room)), [idOf(client)])
+  const b = await startApp(t, { broker: urlOf(redis), presence: true })
+  const list = async (): Promise<string[]> => connections(await b.app.rooms.presence(room))
+  if (urlOf(redis).startsWith('redis+pubsub:')) await until(async () => (await list()).length > 0, 'it to be greeted', 1_000)
+  t.strictSame(await list(), [idOf(client)])
 })
 
-test('joins and leaves are told on every server, each once', async (t) => {
-  const [a, b, c] = await startServers(t, 3) as [any, any, any]
+onEach('joins and leaves are told on every server, each once', async (t, urlOf) => {
+  const [a, b, c] = await startServers(t, urlOf, 3) as [any, any, any]
   const room = newRoom()
   const there = await subscribe(t, b.url, room)
   const watchers = [await subscribe(t, a.url, room, true), await subscribe(t, a.url, room, true), await subscribe(t, c.url, room, true)]
@@ -71,9 +75,9 @@ test('joins and leaves are told on every server, each once', async (t) => {
   }
 })
 
-test('a client that was given another identity is told of on other servers', async (t) => {
+onEach('a client that was given another identity is told of on other servers', async (t, urlOf) => {
   const authenticate = async (_: unknown, token?: string): Promise<{ user: string, info: unknown } | null> => token === undefined ? null : { user: 'ada', info: { mood: token } }
-  const [a, b] = await startServers(t, 2, { authenticate }) as [any, any]
+  const [a, b] = await startServers(t, urlOf, 2, { authenticate }) as [any, any]
   const room = newRoom()
   const watcher = await subscribe(t, a.url, room, true)
   const client = await connect(t, b.url, `/rooms?room=${room}`, ['fan-out.v1', 'bearer.fine'])
@@ -88,7 +92,7 @@ test('a client that was given another identity is told of on other servers', asy
 })
 
 test('2,000 members on one server', async (t) => {
-  const [a, b] = await startServers(t, 2) as [any, any]
+  const [a, b] = await startServers(t, ({ port }) => `redis://127.0.0.1:${port}`, 2) as [any, any]
   const room = newRoom()
   const watcher = await subscribe(t, a.url, room, true)
   const COUNT = 2_000
@@ -106,8 +110,8 @@ test('2,000 members on one server', async (t) => {
   await until(() => watcher.of('leave').length === COUNT)
 })
 
-test('a server that closes takes its members with it, at once', async (t) => {
-  const [a, b] = await startServers(t, 2, { heartbeat: { interval: 60_000 } }) as [any, any]
+onEach('a server that closes takes its members with it, at once', async (t, urlOf) => {
+  const [a, b] = await startServers(t, urlOf, 2, { heartbeat: { interval: 60_000 } }) as [any, any]
   const room = newRoom()
   const watcher = await subscribe(t, a.url, room, true)
   const client = await subscribe(t, b.url, room)
@@ -122,9 +126,9 @@ test('a server that closes takes its members with it, at once', async (t) => {
   await t.rejects(b.app.rooms.presence(room), { code: 'FAN_OUT_ERR_CLOSING' })
 })
 
-test('what servers say among themselves is not counted; and where no presence is kept nothing is said', async (t) => {
+onEach('what servers say among themselves is not counted; and where no presence is kept nothing is said', async (t, urlOf) => {
   const redis = await RedisServer.start(t)
-  const [a, b] = await Promise.all([true, true, false].map(async (presence) => await startApp(t, { broker: redis.url, presence, authorize }))) as [any, any, any]
+  const [a, b] = await Promise.all([true, true, false].map(async (presence) => await startApp(t, { broker: urlOf(redis), presence, authorize }))) as [any, any, any]
   const internal = async (): Promise<string[]> => (await redis.admin.pubsub('CHANNELS', '*fan-out:1:server*') as string[])
   t.equal((await internal()).length, 3, 'one for all, and one each for two')
   const room = newRoom()
