@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { until } from '../helpers.js'
-import { keyOf, publishEverywhere, startOnCluster } from './cluster.js'
+import { keyOf, startOnCluster } from './cluster.js'
 
 test('a primary fails over at an operator\'s word, in the middle of traffic: nothing is lost, nobody is told', { timeout: 90_000 }, async (t) => {
   const { cluster, stage } = await startOnCluster(t)
@@ -28,14 +28,14 @@ test('kill -9 of a primary in the middle of traffic: its replica takes over, and
   t.comment(`whole ${Math.round(performance.now() - back)} ms after the promotion`)
   await primary.start()
   await cluster.failOver(primary)
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   await stage.check(t, { gaps: true })
 })
 
 test('kill -9 of a primary in a silence, whose replica has everything: nobody is told', { timeout: 90_000 }, async (t) => {
   const { cluster, stage } = await startOnCluster(t)
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   const primary = await cluster.primaryOf(keyOf(stage.room))
   const replica = await cluster.replicaOf(primary)
@@ -43,14 +43,14 @@ test('kill -9 of a primary in a silence, whose replica has everything: nobody is
   await until(async () => await primary.admin.xlen(`fan-out:1:{${stage.room}}:s`) === await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`))
   await primary.kill()
   await until(async () => /cluster_state:ok/.test(String(await replica.admin.cluster('INFO'))) && /role:master/.test(await replica.admin.info('replication')), 'the promotion', 20_000)
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   await stage.check(t, { gaps: false })
 })
 
 test('a replica that lacks acknowledged writes takes over: the new messages reach everybody, who missed the lost is told', { timeout: 90_000 }, async (t) => {
   const { cluster, stage } = await startOnCluster(t)
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   const primary = await cluster.primaryOf(keyOf(stage.room))
   const replica = await cluster.replicaOf(primary)
@@ -64,7 +64,7 @@ test('a replica that lacks acknowledged writes takes over: the new messages reac
   await until(async () => /role:master/.test(await replica.admin.info('replication')), 'the promotion', 30_000)
   t.equal(await replica.admin.xlen(`fan-out:1:{${stage.room}}:s`), 2)
   await stage.told(t, /forked/, { rooms: [stage.room], most: 2 })
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   await stage.check(t, { gaps: true })
 })

@@ -3,7 +3,7 @@ import { Cluster } from 'ioredis'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisCluster } from '../redis-cluster.js'
-import { keyOf, publishEverywhere, startOnCluster } from './cluster.js'
+import { keyOf, startOnCluster } from './cluster.js'
 import { Proxy } from './proxy.js'
 import { Stage } from './stage.js'
 
@@ -27,7 +27,7 @@ test('slots move in the middle of traffic: nothing is lost, nobody is told', { t
 
 test('slots move in a silence: the rooms are subscribed to where they are now', { timeout: 90_000 }, async (t) => {
   const { cluster, stage } = await startOnCluster(t)
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   for (const room of stage.rooms) {
     const to = await elsewhere(cluster, room)
@@ -40,11 +40,11 @@ test('slots move in a silence: the rooms are subscribed to where they are now', 
     await until(subscribed, 'both servers to follow the slot', 5_000)
   }
   // The first finds the room on another Redis, which the rooms look into.
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   const repairs = (): number[] => stage.servers.map(({ app }) => app!.rooms.stats().repairs)
   const before = repairs()
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   t.strictSame(repairs(), before, 'what comes next comes live')
   await stage.check(t, { gaps: false })
@@ -56,7 +56,7 @@ test('the links to one node fall silent for 10 s, and flow again', { timeout: 90
   const natMap = Object.fromEntries(cluster.nodes.map(({ port }, i) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: proxies[i]!.port }]))
   const given = (): Cluster => new Cluster(proxies.map(({ port }) => ({ host: '127.0.0.1', port })), { natMap, lazyConnect: true })
   const stage = await Stage.start(t, { servers: [{ broker: given() }, { broker: given() }], rooms: 9, listeners: 36 })
-  await publishEverywhere(stage)
+  await stage.publishEverywhere(2)
   await stage.healed()
   const silent = await cluster.primaryOf(keyOf(stage.room))
   const proxy = proxies[cluster.nodes.indexOf(silent)]!
