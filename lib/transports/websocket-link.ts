@@ -8,6 +8,7 @@ import type { Resumable } from './paced-writer.js'
 import { closeCodeOf } from './close-codes.js'
 import { compressedFrames, frames } from './frames.js'
 import { Heartbeat } from './heartbeat.js'
+import { joinWrites } from './join-writes.js'
 import { PacedWriter } from './paced-writer.js'
 import { rawSocket } from './raw-socket.js'
 import { TokenBucket } from './token-bucket.js'
@@ -40,10 +41,14 @@ export class WebSocketLink {
     return this.#closing === undefined && this.#websocket.readyState === this.#websocket.OPEN
   }
 
-  /** Writes what does not wait: live messages, and answers. False where the client has left too much of it unread. */
-  writeNow (buffer: Buffer): boolean {
+  /**
+   * Writes what does not wait: live messages, and answers; joined with what else is written in this turn, where there
+   * can be more. False where the client has left too much of it unread.
+   */
+  writeNow (buffer: Buffer, joined: boolean): boolean {
     if (!this.open) return true
     if (this.#writer.tooSlow) return false
+    if (joined) joinWrites(this.#socket)
     this.#writer.writeNow(buffer)
     return true
   }

@@ -89,13 +89,13 @@ export class WebSocketConnection implements Connection {
   }
 
   send (frame: object): void {
-    this.#writeNow(textFrame(JSON.stringify(frame)))
+    this.#writeNow(textFrame(JSON.stringify(frame)), true)
   }
 
   /** Writes what a room has for it, see `Sink.write`. */
   write (buffer: Buffer, live: boolean, room: WebSocketRoom): boolean {
     if (!live) return this.#link.write(buffer, room)
-    this.#writeNow(buffer)
+    this.#writeNow(buffer, this.rooms.size > 1)
     return true
   }
 
@@ -104,8 +104,8 @@ export class WebSocketConnection implements Connection {
     return this.#link.ready(room)
   }
 
-  #writeNow (buffer: Buffer): void {
-    if (this.#link.writeNow(buffer)) return
+  #writeNow (buffer: Buffer, joined: boolean): void {
+    if (this.#link.writeNow(buffer, joined)) return
     this.services.connections.slow++
     this.close(new errors.TooSlow())
   }
