@@ -54,5 +54,5 @@ export type Question =
   | { ask: 'delay' }
   /** Collects the garbage, so that memory can be compared. */
   | { ask: 'collect' }
-  /** Publishes batches in the process, `inFlight` at a time: `{ published, seconds }`. */
-  | { ask: 'publish', rooms: string[], batch: number, inFlight: number, warmUp: number, milliseconds: number }
+  /** Publishes batches in the process, `inFlight` at a time, of messages of so many bytes; times in ms. `{ published, seconds }`. */
+  | { ask: 'publish', rooms: string[], batch: number, inFlight: number, bytes: number, warmUp: number, duration: number }
