@@ -4,6 +4,8 @@ import { once } from 'node:events'
 
 // Beyond it something hangs, in ms: a question takes a few seconds.
 const DEADLINE = 90_000
+// How long a process may take to end, in ms.
+const GRACE = 2_000
 
 interface Asked { resolve: (answer: any) => void, reject: (error: Error) => void }
 
@@ -61,10 +63,14 @@ export class Child<Ready> {
     }
   }
 
+  /** It ends by itself when it has no parent, and is killed where it does not. */
   async stop (): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
-    this.#process.kill('SIGKILL')
-    await once(this.#process, 'exit')
+    const ended = once(this.#process, 'exit')
+    if (this.#process.connected) this.#process.disconnect()
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), GRACE)
+    await ended
+    clearTimeout(timer)
   }
 }
 

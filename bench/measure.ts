@@ -1,6 +1,7 @@
 import type { Entrant } from './contestants/index.js'
 import type { Measured, Workload } from './workloads/workload.js'
-import { RedisServer } from '../test/redis-server.js'
+import { Redis } from 'ioredis'
+import { Child } from './ipc.js'
 import { Load } from './load.js'
 
 export interface Times {
@@ -9,26 +10,41 @@ export interface Times {
   duration: number
 }
 
-/** One measurement, on processes of its own, which are gone when it resolves. */
-export async function measure (workload: Workload, size: number, { contestant, redis: onRedis }: Entrant, times: Times): Promise<Measured> {
-  const teardowns: Array<() => unknown> = []
-  const loads: Load[] = []
-  const anotherLoad = async (): Promise<Load> => {
-    const load = await Load.start()
-    loads.push(load)
-    return load
+/** What all measurements share: one Redis, which each finds empty. */
+export class Bench {
+  readonly #redis: Child<{ url: string }>
+  readonly #client: Redis
+
+  private constructor (redis: Child<{ url: string }>) {
+    this.#redis = redis
+    this.#client = new Redis(redis.ready.url)
   }
-  try {
-    const redis = onRedis ? await RedisServer.start({ teardown: (end: () => unknown) => { teardowns.push(end) } }) : undefined
-    const [running, load] = await Promise.all([
-      contestant.start({ ...(redis !== undefined && { redis: redis.url }), servers: workload.servers?.(size) ?? 1 }),
-      anotherLoad()
-    ])
-    teardowns.push(() => running.stop())
-    return await workload.run({ running, load, redis, size, ...times, anotherLoad })
-  } finally {
-    // The clients first: that is a closing that servers know.
-    for (const load of loads) await load.stop()
-    for (const end of teardowns.reverse()) await end()
+
+  static async start (): Promise<Bench> {
+    return new Bench(await Child.start(new URL('servers/redis.ts', import.meta.url)))
+  }
+
+  async stop (): Promise<void> {
+    this.#client.disconnect()
+    await this.#redis.ask({ ask: 'end' })
+    await this.#redis.stop()
+  }
+
+  /** One measurement, on processes of its own, which are gone when it resolves. */
+  async measure (workload: Workload, size: number, { contestant, redis }: Entrant, times: Times): Promise<Measured> {
+    const ends: Array<() => Promise<void>> = []
+    const anotherLoad = async (): Promise<Load> => {
+      const load = await Load.start()
+      ends.push(() => load.stop())
+      return load
+    }
+    try {
+      if (redis) await this.#client.flushall()
+      const running = await contestant.start({ ...(redis && { redis: this.#redis.ready.url }), servers: workload.servers?.(size) ?? 1 })
+      ends.push(() => running.stop())
+      return await workload.run({ running, load: await anotherLoad(), redis: redis ? this.#client : undefined, size, ...times, anotherLoad })
+    } finally {
+      for (const end of ends) await end()
+    }
   }
 }

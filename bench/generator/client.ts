@@ -68,8 +68,9 @@ export class Client {
     this.#socket.on('close', () => listener.failed(new Error(`${target.url} has closed a connection`)))
   }
 
-  get joined (): boolean {
-    return this.#upgraded && this.#joins === 0
+  /** Whether large frames are messages: once it is in its rooms nothing else is as large. */
+  get #counts (): boolean {
+    return this.#joins === 0 && this.#target.joins > 0
   }
 
   ping (): void {
@@ -115,7 +116,7 @@ export class Client {
       const size = payloadSize(bytes, at)
       // FIN, no extension, not masked.
       if ((bytes[at]! & 0xF0) !== 0x80 || (bytes[at + 1]! & 0x80) !== 0) throw new Error(`an unexpected frame, 0x${bytes.toString('hex', at, at + 2)}`)
-      if (this.#joins === 0 && size >= this.#target.smallest) {
+      if (this.#counts && size >= this.#target.smallest) {
         this.#left = size
         this.#searched = size >= 2 * this.#target.smallest
         this.#tail = this.#tail.subarray(0, 0)

@@ -35,7 +35,7 @@ async function join ({ target, clients, inFlight, messages = 0 }: JoinOptions): 
   const cpu = process.cpuUsage()
   await crowd.join(clients.map((client) => ({ ...target, ...client })), inFlight)
   await crowd.wait(() => crowd.received === clients.length * messages)
-  crowd.check(messages)
+  crowd.check(messages, clients.length)
   const { user, system } = process.cpuUsage(cpu)
   return { seconds: (performance.now() - begun) / 1_000, generator: (user + system) / 1e6 }
 }

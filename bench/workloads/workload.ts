@@ -1,6 +1,6 @@
+import type { Redis } from 'ioredis'
 import type { Running } from '../contestants/contestant.js'
 import type { Load } from '../load.js'
-import type { RedisServer } from '../../test/redis-server.js'
 
 /** One kind of work, which several contestants are given at three sizes. */
 export interface Workload {
@@ -9,8 +9,9 @@ export interface Workload {
   title: string
   /** What a size counts. */
   unit: string
-  /** From the smallest on; the goals are for the last. */
   sizes: number[]
+  /** The one of them that the goals are for. */
+  goalSize: number
   contestants: string[]
   /** What is held against the others' in the same round; the first contestant's, or each one's own at the first size. */
   reference: 'first contestant' | 'first size'
@@ -27,7 +28,7 @@ export interface Metric {
   better: 'more' | 'less'
 }
 
-/** What is asked of a contestant at the largest size: of a metric, or of its ratio to another's in the same round. */
+/** What is asked of a contestant's metric; with `to`, of its ratio to that contestant's in the same round. */
 export type Goal = { of: string, metric: string, to?: string } & ({ atLeast: number } | { atMost: number })
 
 /** A metric's value by its name; `server` and `generator` are the cores that were busy. */
@@ -37,7 +38,8 @@ export type Measured = Record<string, number>
 export interface Stage {
   running: Running
   load: Load
-  redis: RedisServer | undefined
+  /** A connection to the Redis, where the contestant has one. */
+  redis: Redis | undefined
   size: number
   /** Both in ms. */
   warmUp: number
