@@ -55,6 +55,8 @@ export function plot (summary: Summary): string {
       ))
     ]
   })
+  // In a file of its own it has to say what it is; a page would know.
+  drawn.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
   return `${drawn.outerHTML}\n`
 }
 
