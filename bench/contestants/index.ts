@@ -1,6 +1,8 @@
 import type { Contestant } from './contestant.js'
+import { centrifugo } from './centrifugo.js'
 import { fanOut, redisScript } from './fan-out.js'
 import { fastifyWebsocket, floorBatch, floorMessage, wsLoop } from './plain.js'
+import { socketIo } from './socket-io.js'
 
 export interface Entrant {
   contestant: Contestant
@@ -19,5 +21,9 @@ export const entrants: Record<string, Entrant> = {
   'fastify-websocket': alone(fastifyWebsocket),
   'fan-out': alone(fanOut),
   'fan-out-redis': onRedis(fanOut),
-  'redis-script': onRedis(redisScript)
+  'redis-script': onRedis(redisScript),
+  'socket-io': alone(socketIo),
+  'socket-io-redis': onRedis(socketIo),
+  // Where its program is at hand, see `bench/centrifugo.mjs`.
+  ...centrifugo.available && { centrifugo: alone(centrifugo), 'centrifugo-redis': onRedis(centrifugo) }
 }
