@@ -20,9 +20,9 @@ test('every workload runs on its reference and on ours, and counts every message
     const names = [...new Set([workload.contestants[0] as string, workload.contestants.find((name) => name.startsWith('fan-out')) as string])]
     const samples = []
     for (const contestant of names) {
-      // It rejects where a message came twice, or not at all.
+      // What is divided by CPU time may be infinite, as that is counted in hundredths of a second. It rejects where a message came twice, or not at all.
       const measured = await bench.measure(workload, size, entrants[contestant]!, times)
-      for (const metric of Object.keys(workload.metrics)) t.ok(Number.isFinite(measured[metric]), `${workload.name}, ${contestant}, ${metric}: ${measured[metric]}`)
+      for (const metric of Object.keys(workload.metrics)) t.ok((measured[metric] as number) >= 0, `${workload.name}, ${contestant}, ${metric}: ${measured[metric]}`)
       samples.push({ size, contestant, round: 0, measured })
     }
     const summary = new Summary(workload, samples)
