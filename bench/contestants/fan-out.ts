@@ -1,0 +1,32 @@
+import type { Contestant, HttpRequest, SocketRecipe } from './contestant.js'
+import { existsSync } from 'node:fs'
+import { startServers } from './servers.js'
+
+const key = 'the-key-of-the-benchmark'
+const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+
+const socket: SocketRecipe = {
+  path: '/rooms',
+  join: (rooms) => rooms.map((room) => JSON.stringify({ type: 'subscribe', room })),
+  joined: '{"type":"subscribed"',
+  resume: (room, since) => [JSON.stringify({ type: 'subscribe', room, since })]
+}
+
+function publish (room: string, messages: string[]): HttpRequest {
+  if (messages.length === 1) return { path: `/rooms/${room}`, headers, body: messages[0] as string }
+  return { path: '/rooms', headers, body: `{"messages":[${messages.map((data) => `{"room":"${room}","data":${data}}`).join(',')}]}` }
+}
+
+export const fanOut: Contestant = {
+  name: 'fan-out',
+  async start (options) {
+    if (!existsSync(new URL('../../dist/index.js', import.meta.url))) throw new Error('there is no dist/: run `npm run build` first')
+    return { ...await startServers('fan-out.ts', { broker: options.redis ?? 'memory:', key }, options), socket, publish }
+  }
+}
+
+/** Only asked to publish in its process. */
+export const redisScript: Contestant = {
+  name: 'redis-script',
+  start: async (options) => ({ ...await startServers('redis-script.ts', options, {}), socket, publish })
+}
