@@ -1,5 +1,5 @@
-import type { Joined, Rooms } from '../rooms/rooms.js'
-import type { Sink } from '../rooms/subscriber.js'
+import type { Rooms } from '../rooms/rooms.js'
+import type { Sink, Subscriber } from '../rooms/subscriber.js'
 import type { Announcement, Signed, Told } from './messages.js'
 import { errors } from '../errors.js'
 import { roomOf, SERVERS } from './messages.js'
@@ -49,8 +49,8 @@ export class Directory {
   readonly #events: DirectoryEvents
   readonly #outbox: Outbox
   #count = 0
-  #own: Joined | undefined
-  #all: Joined | undefined
+  #own: Subscriber | undefined
+  #all: Subscriber | undefined
   /** Something may have been missed: everybody is asked to greet us. */
   #strange = true
   #beating = false

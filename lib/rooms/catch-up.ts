@@ -47,7 +47,7 @@ export class CatchUp {
     const start = await this.#start(from)
     signal?.throwIfAborted()
     if (room.closed) throw retryAfter(new errors.Closing())
-    const subscriber = new Subscriber(sink, start.gap?.id ?? start.id)
+    const subscriber = new Subscriber(sink, start.gap?.id ?? start.id, room)
     room.subscribers.add(subscriber)
     sink.subscribed({ id: start.id, recovered: start.recovered, replayed: start.replayed }, subscriber)
     if (start.gap !== undefined) {

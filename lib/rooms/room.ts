@@ -9,6 +9,9 @@ import { CatchUp } from './catch-up.js'
 import { Delivery } from './delivery.js'
 import { Run, toEntry } from './run.js'
 
+// One for all rooms that have joined.
+const JOINED = Promise.resolve()
+
 /**
  * One room on this server: where it stands in the room's history, the tail of it, and who is subscribed here.
  *
@@ -28,8 +31,6 @@ export class Room {
   readonly tail: Run
   readonly catchUp: CatchUp
   readonly delivery: Delivery
-  /** What was last read from the broker for those who are behind the tail. */
-  readonly backlog: Backlog
   /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was last compared, when it was found empty. */
   joining = 0
   dirty = false
@@ -43,6 +44,7 @@ export class Room {
   #inboxLost = false
   #whole = false
   #joined: Promise<void> | undefined
+  #backlog: Backlog | undefined
   #closed = false
   #repairing: Promise<void> | undefined
 
@@ -53,7 +55,12 @@ export class Room {
     this.tail = new Run(this.#position, [], host.broker.windowless !== true)
     this.catchUp = new CatchUp(this)
     this.delivery = new Delivery(this)
-    this.backlog = new Backlog(this)
+  }
+
+  /** What was last read from the broker for those who are behind the tail. */
+  get backlog (): Backlog {
+    this.#backlog ??= new Backlog(this)
+    return this.#backlog
   }
 
   /** The id of the last message accepted, or of the gap passed since. */
@@ -81,7 +88,7 @@ export class Room {
 
   /** Joins the live stream at the broker, once. Rejects where the broker cannot be reached; the next call tries again. */
   join (): Promise<void> {
-    this.#joined ??= this.#join().catch((error) => {
+    this.#joined ??= this.#join().then(() => { this.#joined = JOINED }, (error) => {
       this.#joined = undefined
       throw error
     })
@@ -192,7 +199,7 @@ export class Room {
       this.counts.gaps++
       this.delivery.push(entry)
       this.#moveTo(entry.id)
-      this.backlog.forget()
+      this.#backlog?.forget()
       // With a snapshot to follow, each subscriber goes on by itself from here.
       if (this.host.snapshot !== undefined) this.delivery.close(true)
     }
@@ -202,6 +209,12 @@ export class Room {
   /** Forgets what is too old for the window. To be called before something is looked up in the tail, and not between a look-up and the use of what it found. */
   expireTail (): void {
     this.tail.expire(this.host.scheduler.now() - this.host.limits.tail.maxAge)
+  }
+
+  /** Forgets what nobody is likely to ask for again. */
+  sweep (linger: number): void {
+    this.#backlog?.sweep(linger)
+    this.expireTail()
   }
 
   /** Stands at `position`, with no message between it and what follows. */

@@ -20,12 +20,6 @@ export interface RoomsOptions {
   snapshot?: ((room: string) => Promise<string | undefined>) | undefined
 }
 
-/** A subscription as its transport holds it. */
-export interface Joined {
-  readonly subscriber: Subscriber
-  leave (): void
-}
-
 /** What the names of the servers' own rooms begin with, which no user's can. */
 export const INTERNAL = '\u0001'
 
@@ -112,19 +106,17 @@ export class Rooms implements RoomHost {
   }
 
   /** Joins `sink` to a room. Rejects where the broker is away, or `signal` was aborted before the answer. */
-  async subscribe (name: string, sink: Sink, from: From, signal?: AbortSignal): Promise<Joined> {
+  async subscribe (name: string, sink: Sink, from: From, signal?: AbortSignal): Promise<Subscriber> {
     if (this.#closed) throw retryAfter(new errors.Closing())
     let room = this.#rooms.get(name)
     if (room === undefined) this.#rooms.set(name, room = new Room(name, this))
     this.#empty.delete(room)
     room.joining++
-    const joined = room
     try {
-      const subscriber = await joined.catchUp.begin(sink, from, signal)
-      return { subscriber, leave: () => joined.leave(subscriber) }
+      return await room.catchUp.begin(sink, from, signal)
     } finally {
-      joined.joining--
-      this.left(joined)
+      room.joining--
+      this.left(room)
     }
   }
 
@@ -234,8 +226,7 @@ export class Rooms implements RoomHost {
     const quiet: Room[] = []
     for (const room of this.#rooms.values()) {
       if (now - Math.max(room.heard, room.compared) >= COMPARE) quiet.push(room)
-      room.backlog.sweep(this.#linger)
-      room.expireTail()
+      room.sweep(this.#linger)
     }
     this.#comparison.doubt(quiet)
   }

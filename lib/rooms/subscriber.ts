@@ -45,13 +45,20 @@ export class Subscriber {
   position: Cursor
   /** The first round that it is to be given, see `Delivery`; none while it is catching up. */
   liveFrom = Infinity
+  readonly #room: { leave (subscriber: Subscriber): void }
   #closed = false
   #full = false
   #wake: (() => void) | undefined
 
-  constructor (sink: Sink, position: Cursor) {
+  constructor (sink: Sink, position: Cursor, room: { leave (subscriber: Subscriber): void }) {
     this.sink = sink
     this.position = position
+    this.#room = room
+  }
+
+  /** Ends the subscription; its sink is not told. */
+  leave (): void {
+    this.#room.leave(this)
   }
 
   get closed (): boolean {

@@ -3,7 +3,6 @@ import type { Caller } from '../access.js'
 import type { Cursor } from '../cursor.js'
 import type { FanOutError } from '../errors.js'
 import type { Batch, Format } from '../message.js'
-import type { Joined } from '../rooms/rooms.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import type { Services } from '../services.js'
 import type { Connection } from './transport.js'
@@ -65,7 +64,7 @@ export class EventStream implements Connection, Sink {
   readonly #caller: Caller
   readonly #room: string
   readonly #aborted = new AbortController()
-  #joined: Joined | undefined
+  #joined: Subscriber | undefined
   #subscriber: Subscriber | undefined
   #leavePresence: (() => void) | undefined
   #commented = performance.now()

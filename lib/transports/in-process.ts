@@ -2,7 +2,7 @@ import type { RoomEvent, SubscribeOptions, Subscription } from '../../types/inde
 import type { Cursor } from '../cursor.js'
 import type { Batch, Entry } from '../message.js'
 import type { Log } from '../rooms/room-host.js'
-import type { Joined, Rooms } from '../rooms/rooms.js'
+import type { Rooms } from '../rooms/rooms.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import { formatCursor, parseCursor } from '../cursor.js'
 import { errors } from '../errors.js'
@@ -12,7 +12,7 @@ type Handler = (event: RoomEvent) => unknown
 /** A subscriber that is a function: it is given one event after the other, and its promises are waited for. */
 class InProcessSink implements Sink {
   answer: Subscribed | undefined
-  joined: Joined | undefined
+  joined: Subscriber | undefined
   #subscriber: Subscriber | undefined
   #closed = false
   readonly #room: string

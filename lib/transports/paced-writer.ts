@@ -22,7 +22,7 @@ export class PacedWriter {
   /** Of what is unsent, what was replayed: it was paced, and is no sign of a client that is too slow. */
   #replayUnsent = 0
   #advanced = false
-  readonly #waiting = new Set<Resumable>()
+  #waiting: Set<Resumable> | undefined
   readonly #wake = (): void => this.#wakeWaiting()
 
   constructor (stream: Stream, queue: number) {
@@ -45,6 +45,7 @@ export class PacedWriter {
   /** Whether a replay may be written now. Where not, `replay.resume()` is called once it is worth asking again. */
   ready (replay: Resumable): boolean {
     if (this.#stream.writableLength <= REPLAY_UNSENT) return true
+    this.#waiting ??= new Set()
     this.#waiting.add(replay)
     return false
   }
@@ -66,9 +67,9 @@ export class PacedWriter {
   }
 
   #wakeWaiting (): void {
-    if (this.#waiting.size === 0 || this.#stream.writableLength > REPLAY_UNSENT / 2) return
+    if (this.#waiting === undefined || this.#stream.writableLength > REPLAY_UNSENT / 2) return
     const [latest, ...others] = this.#waiting
-    this.#waiting.clear()
+    this.#waiting = undefined
     // Each asks again before it writes, and the first fill what there is to fill: they take turns, and the one that wrote is the first here.
     for (const replay of others) replay.resume()
     latest?.resume()

@@ -2,7 +2,6 @@ import type { Member } from '../../types/index.js'
 import type { Cursor } from '../cursor.js'
 import type { FanOutError } from '../errors.js'
 import type { Batch } from '../message.js'
-import type { Joined } from '../rooms/rooms.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import type { ClientFrame } from './frames.js'
 import type { WebSocketConnection } from './websocket.js'
@@ -20,17 +19,18 @@ type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type
 export class WebSocketRoom implements Sink {
   readonly name: string
   readonly #connection: WebSocketConnection
-  #queue = Promise.resolve()
+  /** Frames under way, one after the other; none of what is here only now and then is kept for a room in which nothing happens. */
+  #queue: Promise<void> | undefined
   #underWay = 0
   /** The subscribes under way, in the order of their frames. */
-  readonly #pending = new Set<AbortController>()
+  #pending: Set<AbortController> | undefined
   /** How many unsubscribes are under way: it may wait for a publish before it. */
   #leaving = 0
-  #joined: Joined | undefined
+  #joined: Subscriber | undefined
   #subscriber: Subscriber | undefined
   #subscribing: Frame<'subscribe'> | undefined
   /** What ends with the subscription, or with the attempt: its part in the presence. */
-  #ends: Array<() => void> = []
+  #ends: Array<() => void> | undefined
 
   constructor (name: string, connection: WebSocketConnection) {
     this.name = name
@@ -39,19 +39,21 @@ export class WebSocketRoom implements Sink {
 
   /** Whether it counts against the rooms that a connection may have. */
   get wanted (): boolean {
-    return this.#pending.size > 0 || (this.#joined !== undefined && this.#leaving === 0)
+    return this.#pending !== undefined || (this.#joined !== undefined && this.#leaving === 0)
   }
 
   subscribe (frame: Frame<'subscribe'>): void {
     const pending = new AbortController()
-    this.#pending.add(pending)
+    const all = this.#pending ??= new Set()
+    all.add(pending)
     this.#enqueue(frame.ref, async () => {
       try {
         pending.signal.throwIfAborted()
         if (this.#joined !== undefined) throw new errors.AlreadySubscribed()
         await this.#subscribe(frame, pending.signal)
       } finally {
-        this.#pending.delete(pending)
+        all.delete(pending)
+        if (all.size === 0 && this.#pending === all) this.#pending = undefined
         if (this.#joined === undefined) this.#leave()
       }
     })
@@ -72,7 +74,7 @@ export class WebSocketRoom implements Sink {
     if (frame.presence === true) await this.#watch()
     const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
     // Where the room has ended it meanwhile, there is nothing to hold.
-    if (joined.subscriber.closed) return
+    if (joined.closed) return
     this.#joined = joined
     if (signal.aborted) return this.#leave()
     this.#join()
@@ -121,7 +123,7 @@ export class WebSocketRoom implements Sink {
 
   /** The server ends the subscription, or the subscribe under way. */
   ended (error: FanOutError): void {
-    if (this.#joined === undefined && this.#pending.size === 0) return
+    if (this.#joined === undefined && this.#pending === undefined) return
     this.close()
     // After the answers to what it has cancelled.
     this.#enqueue(undefined, async () => {
@@ -136,8 +138,8 @@ export class WebSocketRoom implements Sink {
   }
 
   #cancel (): void {
-    for (const pending of this.#pending) pending.abort(new errors.Cancelled())
-    this.#pending.clear()
+    for (const pending of this.#pending ?? []) pending.abort(new errors.Cancelled())
+    this.#pending = undefined
   }
 
   subscribed ({ id, recovered, replayed }: Subscribed, subscriber: Subscriber): void {
@@ -165,10 +167,11 @@ export class WebSocketRoom implements Sink {
   #enqueue (ref: ClientFrame['ref'], task: () => Promise<void>): void {
     this.#underWay++
     this.#connection.underWay(1)
-    this.#queue = this.#queue.then(task).catch((error: unknown) => {
+    this.#queue = (this.#queue ?? Promise.resolve()).then(task).catch((error: unknown) => {
       this.#connection.fail(error, ref, this.name)
     }).then(() => {
       this.#underWay--
+      if (this.#underWay === 0) this.#queue = undefined
       this.#connection.underWay(-1)
       this.#forgetIfIdle()
     })
@@ -182,12 +185,14 @@ export class WebSocketRoom implements Sink {
     this.#joined?.leave()
     this.#joined = undefined
     this.#subscriber = undefined
-    for (const end of this.#ends.splice(0)) end()
+    const ends = this.#ends ?? []
+    this.#ends = undefined
+    for (const end of ends) end()
   }
 
   #join (): void {
     const { presence } = this.#connection.services
-    if (presence !== undefined) this.#ends.push(presence.join(this.name, this.#connection.member))
+    if (presence !== undefined) (this.#ends ??= []).push(presence.join(this.name, this.#connection.member))
   }
 
   async #watch (): Promise<void> {
@@ -196,6 +201,6 @@ export class WebSocketRoom implements Sink {
       if (this.#subscriber !== undefined && member.connection !== own) this.#connection.send({ type, room: this.name, member })
     }
     const end = await this.#connection.services.presence?.watch(this.name, tell)
-    if (end !== undefined) this.#ends.push(end)
+    if (end !== undefined) (this.#ends ??= []).push(end)
   }
 }

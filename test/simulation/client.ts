@@ -2,8 +2,8 @@ import type { Cursor } from '../../lib/cursor.js'
 import type { FanOutError } from '../../lib/errors.js'
 import type { Batch } from '../../lib/message.js'
 import type { From } from '../../lib/rooms/catch-up.js'
-import type { Joined, Rooms } from '../../lib/rooms/rooms.js'
-import type { Sink, Subscribed } from '../../lib/rooms/subscriber.js'
+import type { Rooms } from '../../lib/rooms/rooms.js'
+import type { Sink, Subscribed, Subscriber } from '../../lib/rooms/subscriber.js'
 import type { Asked, Record } from './oracle.js'
 import type { Clock } from './clock.js'
 import { show } from './oracle.js'
@@ -121,7 +121,7 @@ export class Subscription implements Sink {
   readonly #server: Server
   readonly #say: (what: string) => void
   readonly #wrong: (what: string) => void
-  #joined: Joined | undefined
+  #joined: Subscriber | undefined
   #dropped = false
   #full = false
   #everFull = false
@@ -140,10 +140,10 @@ export class Subscription implements Sink {
     return this.#joined !== undefined
   }
 
-  through (joined: Joined): void {
+  through (joined: Subscriber): void {
     this.#joined = joined
     if (this.#dropped) joined.leave()
-    else if (!this.#full) joined.subscriber.resume()
+    else if (!this.#full) joined.resume()
   }
 
   drop (): void {
@@ -154,7 +154,7 @@ export class Subscription implements Sink {
 
   take (): void {
     this.#full = false
-    this.#joined?.subscriber.resume()
+    this.#joined?.resume()
   }
 
   subscribed (answer: Subscribed): void {

@@ -66,8 +66,8 @@ const clusterOptions = {
   enableOfflineQueue: false,
   shardedSubscribers: false,
   scaleReads: 'master',
-  // Where a slot is, is asked anew this often.
-  slotsRefreshInterval: 5_000,
+  // We ask ourselves: a refresh that is under way at the end would set ioredis' timer again, which keeps the process alive.
+  slotsRefreshInterval: 0,
   clusterRetryStrategy: clientOptions.retryStrategy,
   redisOptions: { connectTimeout: clientOptions.connectTimeout }
 }

@@ -7,6 +7,8 @@ import { isCluster } from './client.js'
 // half-open one looks ready for minutes. A server that was itself busy for so long has its answers waiting by then.
 const PING = 1_000
 const SILENCE = 2_000
+// At every so many pings a Cluster is asked where its slots are.
+const REFRESH = 5
 const PAUSES = [20, 50, 100, 200]
 
 /** What Redis answers while it cannot serve, or is not the one to ask; it passes. */
@@ -30,6 +32,7 @@ export class Connection {
   /** Why it could not be connected, when that was last tried. */
   #trouble: unknown
   #closed = false
+  #pings = 0
   #stopPinging: (() => void) | undefined
   readonly #wake = (): void => {
     this.#trouble = undefined
@@ -139,6 +142,7 @@ export class Connection {
   #pingLater (): void {
     this.#stopPinging?.()
     this.#stopPinging = this.#scheduler.after(PING, () => {
+      if (isCluster(this.client) && ++this.#pings % REFRESH === 0) this.client.refreshSlotsCache()
       const nodes = isCluster(this.client) ? this.client.nodes('master') : [this.client]
       for (const node of nodes) {
         if (node.status !== 'ready' || this.#asked.has(node)) continue

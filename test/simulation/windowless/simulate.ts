@@ -1,8 +1,7 @@
 import type { Cursor } from '../../../lib/cursor.js'
 import type { Batch } from '../../../lib/message.js'
 import type { From } from '../../../lib/rooms/catch-up.js'
-import type { Joined } from '../../../lib/rooms/rooms.js'
-import type { Sink, Subscribed } from '../../../lib/rooms/subscriber.js'
+import type { Sink, Subscribed, Subscriber } from '../../../lib/rooms/subscriber.js'
 import process from 'node:process'
 import { NumberedBroker } from '../../../lib/brokers/numbered.js'
 import { formatCursor, parseCursor, sameCursor } from '../../../lib/cursor.js'
@@ -47,7 +46,7 @@ class Subscription implements Sink {
   readonly entries: Array<{ gap: boolean, id: Cursor, text: string }>
   answer: Subscribed | undefined
   since: number = Infinity
-  joined: Joined | undefined
+  joined: Subscriber | undefined
   over = false
   readonly #world: World
   readonly #from: From
@@ -78,7 +77,7 @@ class Subscription implements Sink {
       this.entries.push({ gap: entry.type === 'gap', id: entry.id, text: entry.type === 'message' ? entry.text : '' })
     }
     if (this.#pace === 0) return true
-    this.#world.clock.after(this.#pace, () => this.joined?.subscriber.resume())
+    this.#world.clock.after(this.#pace, () => this.joined?.resume())
     return false
   }
 
