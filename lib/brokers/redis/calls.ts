@@ -39,11 +39,16 @@ const DAY = 24 * 60 * 60 * 1000
 
 type Values = ReadonlyArray<string | number>
 
+// So many announcements of our own can be on their way.
+const BROUGHT = 10_000
+
 interface Call<T> {
   connection: Connection
   room: string
   deadline: number
   send (client: RedisClient, keys: readonly string[], args: Values): Promise<T>
+  /** It asks for the room's top. */
+  asks?: boolean
   keys?: readonly string[]
   args?: Values
   /** Where what this server has seen is brought, and the reply holds the top. */
@@ -68,6 +73,8 @@ export class Calls {
   /** Where one changes, or without them a link, all that was seen is held against the Redis that is there now. */
   readonly #identities: Identities
   readonly #changed: () => void
+  /** The epochs last brought when a top was asked for. */
+  readonly #brought = new Set<number>()
   /** Why the subscribers were not sent the last message, where they were not. */
   #unsent = ''
 
@@ -107,6 +114,17 @@ export class Calls {
     if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
   }
 
+  /** Whether what was announced was found out by this server, when it asked for the room's top: the answer says it all. */
+  announced (epoch: string): boolean {
+    return this.#brought.has(Number(epoch))
+  }
+
+  #remember (epoch: number): void {
+    this.#brought.add(epoch)
+    const [oldest] = this.#brought
+    if (this.#brought.size > BROUGHT) this.#brought.delete(oldest as number)
+  }
+
   /** The top of the room. */
   async position (room: string, deadline: number): Promise<Cursor> {
     const [top, identity] = await this.#run<[string, string]>({
@@ -114,6 +132,7 @@ export class Calls {
       room,
       deadline,
       send: (...values) => scripts.positions.run(...values),
+      asks: true,
       witness: { of: this.#witnesses.of(room), topOf: ([top]) => top }
     })
     this.#identify(identity, room)
@@ -170,12 +189,13 @@ export class Calls {
     return isCluster(this.#options.client) ? 'SPUBLISH' : 'PUBLISH'
   }
 
-  async #run<T> ({ connection, room, deadline, send, keys = [], args = [], witness }: Call<T>): Promise<T> {
+  async #run<T> ({ connection, room, deadline, send, asks = false, keys = [], args = [], witness }: Call<T>): Promise<T> {
     const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
     const lifetime = 2 * DAY + this.#options.history.maxAge
     return await connection.run(async (client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
+      if (asks) this.#remember(epoch)
       const brought = witness?.of.seen ?? []
       const node = nodeOf(client, this.#keys.meta(room))
       const link = { index: connection === this.#commands ? 0 : 1, link: connection.linkTo(node) }

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { Scheduler } from '../../scheduler.js'
 import type { RedisClient } from './client.js'
 import { errors, retryAfter } from '../../errors.js'
@@ -100,6 +101,7 @@ export class Connection {
         continue
       }
       try {
+        this.gather()
         return await this.answer(work(this.client), Math.min(left, SILENCE))
       } catch (error) {
         why = (error as Error).message
@@ -108,6 +110,14 @@ export class Connection {
         await this.sleep(Math.min(left, PAUSES[Math.min(tries, PAUSES.length - 1)] as number))
       }
     }
+  }
+
+  /** What is sent in this turn of the event loop goes out at its end, in one system call; a Cluster's nodes write for themselves. */
+  gather (): void {
+    const { stream } = this.client as { stream?: Duplex }
+    if (stream === undefined || stream.writableCorked !== 0) return
+    stream.cork()
+    this.#scheduler.soon(() => stream.uncork())
   }
 
   /** The error for whoever waited in vain; what was wrong with the link is its cause, and no affair of clients. */

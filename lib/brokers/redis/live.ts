@@ -121,6 +121,7 @@ export class Live implements LiveLink {
   }
 
   #ask (channel: string): Promise<unknown> {
+    this.#connection.gather()
     return this.#connection.answer(this.#sharded ? this.#client.ssubscribe(channel) : this.#client.subscribe(channel), TIMEOUT)
   }
 

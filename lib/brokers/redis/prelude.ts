@@ -102,8 +102,9 @@ local function position ()
   return segments[i].epoch .. '-' .. number(top)
 end
 
--- Others have seen what this caller has not. They find out by themselves that their links are new.
-local function announce () if changed then redis.pcall(ARGV[6], ARGV[7], 'l') end end
+-- Others have seen what this caller has not, who knows its own announcement by the epoch that it brought. They find out by
+-- themselves that their links are new.
+local function announce () if changed then redis.pcall(ARGV[6], ARGV[7], 'l ' .. ARGV[1]) end end
 
 -- For scripts that only ask: writes what they found out. The meta lives on. Where memory is full, a boundary that lost
 -- nothing can be written down later, and reading goes on; without what proves a loss it may not. Answers the error.

@@ -152,7 +152,10 @@ export class RedisBroker implements Broker {
   }
 
   #receive (room: string, payload: string): void {
-    if (!payload.startsWith('m ')) return this.#events?.doubt([room])
+    if (!payload.startsWith('m ')) {
+      if (!this.#calls.announced(payload.slice(2))) this.#events?.doubt([room])
+      return
+    }
     const [idEnd, previousEnd] = [payload.indexOf(' ', 2), payload.indexOf(' ', payload.indexOf(' ', 2) + 1)]
     const id = parseCursor(payload.slice(2, idEnd))
     const previous = parseCursor(payload.slice(idEnd + 1, previousEnd))
