@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Scheduler } from '../../scheduler.js'
 import type { RedisClient } from './client.js'
+import { Deadlines } from '../../deadlines.js'
 import { errors, retryAfter } from '../../errors.js'
 import { isCluster } from './client.js'
 
@@ -25,6 +26,7 @@ export async function selectDatabase (connection: Connection, { options }: Redis
 export class Connection {
   readonly client: RedisClient
   readonly #scheduler: Scheduler
+  readonly #silences: Deadlines
   readonly #wakes = new Set<() => void>()
   /** Nodes with a ping under way. */
   readonly #asked = new Set<RedisClient>()
@@ -44,6 +46,7 @@ export class Connection {
   constructor (client: RedisClient, scheduler: Scheduler, linked = () => {}) {
     this.client = client
     this.#scheduler = scheduler
+    this.#silences = new Deadlines(SILENCE, scheduler)
     client.on('ready', this.#wake)
     const count = (name: string) => () => {
       this.#links.set(name, (this.#links.get(name) ?? -1) + 1)
@@ -127,12 +130,10 @@ export class Connection {
 
   /** `work`, or a rejection after `timeout` ms; a link that was silent for so long is cut. */
   answer<T> (work: Promise<T>, timeout: number, node = this.client): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#scheduler.after(timeout, () => {
-        if (timeout >= SILENCE) this.cut(node)
-        reject(new Error(`no answer within ${timeout} ms`))
-      })
-      work.then(resolve, reject).finally(cancel)
+    if (timeout < SILENCE) return new Deadlines(timeout, this.#scheduler).race(work, () => noAnswer(timeout))
+    return this.#silences.race(work, () => {
+      this.cut(node)
+      return noAnswer(SILENCE)
     })
   }
 
@@ -162,6 +163,10 @@ export class Connection {
       this.#pingLater()
     })
   }
+}
+
+function noAnswer (timeout: number): Error {
+  return new Error(`no answer within ${timeout} ms`)
 }
 
 function isReply (error: unknown): boolean {

@@ -92,7 +92,7 @@ export class Live implements LiveLink {
       this.#wanted.set(channel, room)
       try {
         for (;;) {
-          await this.untilWhole(deadline)
+          if (!this.#whole || this.#closed) await this.untilWhole(deadline)
           const mending = this.#mending
           try {
             await this.#ask(channel)

@@ -15,7 +15,7 @@ export interface Link { readonly index: number, readonly link: string }
 export class Witness {
   readonly #seen = new Map<number, number>()
   /** Where epochs began: the position before their first. */
-  readonly #beginnings = new Map<number, Cursor>()
+  #beginnings: Map<number, Cursor> | undefined
   /** The last confirmed or observed, in the order of coming. */
   #last: Cursor | undefined
   /** By connection: the link over which the room was last asked about, and the epoch in which it then stood. */
@@ -33,10 +33,11 @@ export class Witness {
   learn (entry: StoredMessage | Hole): boolean {
     const { id } = entry
     const before = entry.type === 'message' ? entry.previous : entry.from
-    if (before !== undefined && before.epoch !== id.epoch && !this.#beginnings.has(id.epoch)) {
-      this.#beginnings.set(id.epoch, before)
-      const [oldest] = this.#beginnings.keys()
-      if (this.#beginnings.size > BEGINNINGS) this.#beginnings.delete(oldest as number)
+    if (before !== undefined && before.epoch !== id.epoch && this.#beginnings?.has(id.epoch) !== true) {
+      const beginnings = this.#beginnings ??= new Map<number, Cursor>()
+      beginnings.set(id.epoch, before)
+      const [oldest] = beginnings.keys()
+      if (beginnings.size > BEGINNINGS) beginnings.delete(oldest as number)
     }
     const last = this.#last
     this.observe(id)
@@ -68,7 +69,7 @@ export class Witness {
   /** See `judge`. */
   forebears ({ epoch }: Cursor): Cursor[] {
     const forebears: Cursor[] = []
-    for (let before = this.#beginnings.get(epoch); before !== undefined && forebears.length < BEGINNINGS; before = this.#beginnings.get(before.epoch)) forebears.push(before)
+    for (let before = this.#beginnings?.get(epoch); before !== undefined && forebears.length < BEGINNINGS; before = this.#beginnings?.get(before.epoch)) forebears.push(before)
     return forebears
   }
 }
