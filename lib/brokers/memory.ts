@@ -54,6 +54,7 @@ export class MemoryBroker implements Broker {
   #basesSince: number
   #events: BrokerEvents | undefined
   #stopSweeping: (() => void) | undefined
+  #turn: Promise<void> | undefined
 
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
@@ -107,7 +108,19 @@ export class MemoryBroker implements Broker {
         if (this.#rooms.get(room)?.subscribed === true) this.#events?.message(room, stored)
       }
     })
+    await this.#endOfTurn()
     return results
+  }
+
+  /** All publishes of a turn of the event loop are answered at its end: so what servers write in answer is written in one go, and wakes its readers once. */
+  #endOfTurn (): Promise<void> {
+    this.#turn ??= new Promise((resolve) => {
+      this.#scheduler.soon(() => {
+        this.#turn = undefined
+        resolve()
+      })
+    })
+    return this.#turn
   }
 
   async read (room: string, request: ReadRequest): Promise<Window> {

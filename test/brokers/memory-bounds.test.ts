@@ -2,6 +2,7 @@ import type { MemoryBrokerOptions } from '../../lib/brokers/memory.js'
 import type { Test } from 'tap'
 import { test } from 'tap'
 import { MemoryBroker } from '../../lib/brokers/memory.js'
+import { systemScheduler } from '../../lib/scheduler.js'
 import { Clock, Random } from '../simulation/clock.js'
 import { accepted, texts } from './contract/server.js'
 
@@ -14,7 +15,8 @@ const room = 'news'
 interface Ours { broker: MemoryBroker, clock: Clock, publish (count?: number, text?: string, to?: string): Promise<void> }
 
 async function start (t: Test, history: Partial<MemoryBrokerOptions['history']> = {}, idempotencyTtl = 5 * MINUTE): Promise<Ours> {
-  const clock = new Clock(new Random(1))
+  // Its time is virtual, and its turns are the real ones.
+  const clock = Object.assign(new Clock(new Random(1)), { soon: systemScheduler.soon })
   const broker = new MemoryBroker({ history: { size: 1_000, maxAge: 5 * MINUTE, bytes: 4 * 1024 * 1024, ...history }, idempotencyTtl, scheduler: clock })
   await broker.start({ message () {}, doubt () {} })
   t.teardown(() => broker.close())
