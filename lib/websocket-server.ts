@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { Settings } from './options.js'
 import websocket from '@fastify/websocket'
 import { errors } from './errors.js'
+import { joinWritesOfTurn } from './transports/join-writes.js'
 
 /**
  * Makes sure that @fastify/websocket is there, once: the app's own, registered before us, or one that we register. Two of
@@ -13,6 +14,8 @@ import { errors } from './errors.js'
 export async function useWebSocketServer (app: FastifyInstance, settings: Settings): Promise<void> {
   if (app.hasDecorator('websocketServer')) checkLimits(app, settings)
   else await app.register(websocket, { options: serverOptions(settings), preClose: closeOthers })
+  // The answer to the handshake and the welcome after it go out together.
+  app.server.prependListener('upgrade', (_request: IncomingMessage, socket: Duplex) => joinWritesOfTurn(socket))
   app.server.on('upgrade', endIfAnswered)
   // A sibling scope may yet register another: only when all plugins are loaded is it known.
   app.addHook('onReady', async () => {

@@ -18,7 +18,7 @@ export function eventsRoute (scope: FastifyInstance, services: Services): void {
     const { since: text } = request.query as { since?: string }
     const since = lastEventId === undefined && text === 'earliest' ? text : readCursor(lastEventId ?? text)
     try {
-      const refusal = services.connections.refusal(request.raw.socket === undefined ? undefined : request.ip)
+      const refusal = services.connections.refusal(services.connections.addressOf(request))
       if (refusal !== undefined) throw refusal
       await new EventStream(services, request, reply, callerOf(request), roomOf(request)).subscribe(since)
     } catch (error) {

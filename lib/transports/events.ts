@@ -74,7 +74,7 @@ export class EventStream implements Connection, Sink {
 
   constructor (services: Services, request: FastifyRequest, reply: FastifyReply, caller: Caller, room: string) {
     this.id = services.newConnectionId()
-    this.address = request.raw.socket === undefined ? undefined : request.ip
+    this.address = services.connections.addressOf(request)
     this.#services = services
     this.#reply = reply
     this.#caller = caller

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import type { FanOutError } from '../errors.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errors, retryAfter } from '../errors.js'
@@ -46,6 +47,11 @@ export class Connections {
 
   get draining (): boolean {
     return this.#draining
+  }
+
+  /** The address that a connection counts against, where there is a limit for each: to find it out is a system call. */
+  addressOf (request: FastifyRequest): string | undefined {
+    return this.#limits.connectionsPerAddress === undefined || request.raw.socket === undefined ? undefined : request.ip
   }
 
   /** Why a connection from this address cannot be taken now, if it cannot. */

@@ -41,7 +41,7 @@ export class WebSocketConnection implements Connection {
   private constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]) {
     this.services = services
     this.id = services.newConnectionId()
-    this.address = request.raw.socket === undefined ? undefined : request.ip
+    this.address = services.connections.addressOf(request)
     this.#link = new WebSocketLink(websocket, request, services.settings)
     this.#request = request
     this.#receiver = new WebSocketReceiver(this, this.#link, request, first)
