@@ -8,7 +8,8 @@ import { matchesRoom } from './room-name.js'
 
 /** Who makes a request, or holds a connection. */
 export interface Caller {
-  readonly request: FastifyRequest
+  /** See `Access.keepable`. */
+  readonly request: FastifyRequest | undefined
   /** Null: anonymous. */
   readonly identity: Identity | null
   readonly key: Settings['publishKeys'][number] | undefined
@@ -35,6 +36,14 @@ export class Access {
     return this.#settings.authenticate !== undefined
   }
 
+  /**
+   * What a connection has to keep of its request. It is some KB, and so many connections are kept: where there is nobody
+   * to be asked about it, nothing.
+   */
+  keepable (request: FastifyRequest): FastifyRequest | undefined {
+    return this.authenticates || this.#settings.authorize !== undefined ? request : undefined
+  }
+
   /** The token of a request, by the ways that a request can carry one, in order of preference. */
   tokenOf (request: FastifyRequest): string | undefined {
     const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')
@@ -48,11 +57,11 @@ export class Access {
   }
 
   /** Who sent the request, or the token: at once, where the app need not be asked. Rejects with FAN_OUT_ERR_UNAUTHORIZED where the app throws, or what it answers has run out. */
-  identify (request: FastifyRequest, token: string | undefined): Caller | Promise<Caller> {
+  identify (request: FastifyRequest | undefined, token: string | undefined): Caller | Promise<Caller> {
     const key = token === undefined ? undefined : this.#findKey(token)
     const { authenticate } = this.#settings
     if (key !== undefined || authenticate === undefined) return { request, identity: null, key }
-    return this.#ask(authenticate, request, token)
+    return this.#ask(authenticate, request as FastifyRequest, token)
   }
 
   async #ask (authenticate: NonNullable<Settings['authenticate']>, request: FastifyRequest, token: string | undefined): Promise<Caller> {
@@ -75,7 +84,8 @@ export class Access {
       if (action === 'subscribe' || key !== undefined) return
       throw caller.key === undefined ? unauthorized('send a publish key as "Authorization: Bearer <key>"') : new errors.Forbidden('the publish key does not cover this room')
     }
-    const { request, identity } = caller
+    const request = caller.request as FastifyRequest
+    const { identity } = caller
     let allowed: unknown
     try {
       allowed = await authorize({ action, room, request, ...(identity?.user !== undefined && { user: identity.user }), ...(key !== undefined && { key }) })

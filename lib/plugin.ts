@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { FanOutOptions } from '../types/index.js'
+import type { Settings } from './options.js'
 import type { Services } from './services.js'
 import { randomBytes } from 'node:crypto'
 import { Access } from './access.js'
@@ -51,7 +52,8 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     access: new Access(settings),
     connections,
     presence,
-    newConnectionId: () => `${server}-${(++connectionCount).toString(36)}`
+    newConnectionId: () => `${server}-${(++connectionCount).toString(36)}`,
+    welcome: welcomeOf(settings, server)
   }
 
   app.decorate(settings.name, api)
@@ -86,6 +88,12 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     await rooms.close()
     throw error
   }
+}
+
+function welcomeOf ({ heartbeat, limits: { frame, roomsPerConnection, framesPerSecond } }: Settings, server: string): Services['welcome'] {
+  // All but the connection is the same for each.
+  const rest = JSON.stringify({ server, heartbeat: heartbeat.interval, limits: { frame, roomsPerConnection, framesPerSecond } }).slice(1)
+  return (connection) => `{"type":"welcome","protocol":1,"connection":"${connection}",${rest}`
 }
 
 // Of a room's tail, in bytes, and of the messages that wait for its repair.

@@ -17,4 +17,6 @@ export interface Services {
   /** Undefined where none is kept. */
   readonly presence: Presence | undefined
   newConnectionId (): string
+  /** The JSON of the frame that a WebSocket is welcomed with. */
+  welcome (connection: string): string
 }

@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
 import type { Settings } from './options.js'
+import { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import { errors } from './errors.js'
 import { joinWritesOfTurn } from './transports/join-writes.js'
+import { rawSocket } from './transports/raw-socket.js'
 
 /**
  * Makes sure that @fastify/websocket is there, once: the app's own, registered before us, or one that we register. Two of
@@ -38,7 +40,17 @@ export async function useWebSocketServer (app: FastifyInstance, settings: Settin
  */
 function endIfAnswered (_request: IncomingMessage, socket: Duplex): void {
   const { _httpMessage: response } = socket as Socket & { _httpMessage?: ServerResponse }
-  if (response?.writableEnded === true) (socket as Socket).destroySoon()
+  // That of `app.injectWS` is no socket of node:net, and needs none of it.
+  if (response?.writableEnded === true && socket instanceof Socket) socket.destroySoon()
+}
+
+/**
+ * Lets go of the response that the handshake was routed with, which its socket would keep: nothing is written to it any
+ * more, and it is about as large as all that a connection needs.
+ */
+export function releaseResponse (websocket: WebSocket): void {
+  const socket = rawSocket(websocket) as Socket & { _httpMessage?: ServerResponse }
+  socket._httpMessage?.detachSocket(socket)
 }
 
 function serverOptions ({ limits, close, compression }: Settings): object {

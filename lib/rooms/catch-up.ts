@@ -15,6 +15,12 @@ export interface From {
   last?: number | undefined
 }
 
+/** What is used of an `AbortSignal`. */
+export interface Abortable {
+  /** Throws the reason, once it is aborted. */
+  throwIfAborted (): void
+}
+
 interface Start {
   id: Cursor
   recovered?: boolean
@@ -22,9 +28,6 @@ interface Start {
   /** A hole right after `id`. */
   gap?: Gap
 }
-
-// A replay is written in pieces of about this many bytes, so that a sink can say between them that it is full.
-const PIECE = 64 * 1024
 
 /**
  * How subscribers of a room come to its live stream: join the room at the broker, take what they missed from its tail or
@@ -40,10 +43,12 @@ export class CatchUp {
   }
 
   /** Subscribes `sink`. Rejects, leaving nothing behind, where the broker is away or `signal` is aborted meanwhile. */
-  async begin (sink: Sink, from: From, signal?: AbortSignal): Promise<Subscriber> {
+  async begin (sink: Sink, from: From, signal?: Abortable): Promise<Subscriber> {
     const room = this.#room
-    await room.host.inTime(room.join())
-    if (!room.whole) await room.host.inTime(room.repair())
+    if (!room.whole) {
+      await room.host.inTime(room.join())
+      if (!room.whole) await room.host.inTime(room.repair())
+    }
     const start = await this.#start(from)
     signal?.throwIfAborted()
     if (room.closed) throw retryAfter(new errors.Closing())
@@ -118,18 +123,11 @@ export class CatchUp {
       subscriber.position = top
       return 'something'
     }
-    const entries: Entry[] = []
-    for (let bytes = 0, i = index; i < run.entries.length && bytes < PIECE; i++) {
-      const entry = run.entries[i] as Entry
-      entries.push(entry)
-      if (entry.type === 'gap') break
-      bytes += entry.text.length
-    }
-    const last = entries.at(-1) as Entry
-    subscriber.position = last.id
-    this.#room.counts.delivered += entries.length
-    subscriber.write(new Batch(this.#room.name, entries), false)
-    return last.type === 'gap' ? 'gap' : 'something'
+    const piece = run.piece(this.#room.name, index)
+    subscriber.position = piece.end
+    this.#room.counts.delivered += piece.entries.length
+    subscriber.write(piece, false)
+    return piece.entries.at(-1)?.type === 'gap' ? 'gap' : 'something'
   }
 
   /** The tail or the backlog, whichever holds the position, and the index of the entry after it. `fresh`: the backlog was asked for since the position was given. */

@@ -214,6 +214,7 @@ export class Room {
   /** Forgets what nobody is likely to ask for again. */
   sweep (linger: number): void {
     this.#backlog?.sweep(linger)
+    this.tail.forgetPiece()
     this.expireTail()
   }
 

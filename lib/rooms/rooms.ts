@@ -1,6 +1,6 @@
 import type { Broker, Outgoing, Published, ReadRequest, Window } from '../brokers/broker.js'
 import type { Scheduler } from '../scheduler.js'
-import type { From } from './catch-up.js'
+import type { Abortable, From } from './catch-up.js'
 import type { Counts, Log, RoomHost } from './room-host.js'
 import type { Sink, Subscriber } from './subscriber.js'
 import { Deadlines } from '../deadlines.js'
@@ -106,7 +106,7 @@ export class Rooms implements RoomHost {
   }
 
   /** Joins `sink` to a room. Rejects where the broker is away, or `signal` was aborted before the answer. */
-  async subscribe (name: string, sink: Sink, from: From, signal?: AbortSignal): Promise<Subscriber> {
+  async subscribe (name: string, sink: Sink, from: From, signal?: Abortable): Promise<Subscriber> {
     if (this.#closed) throw retryAfter(new errors.Closing())
     let room = this.#rooms.get(name)
     if (room === undefined) this.#rooms.set(name, room = new Room(name, this))

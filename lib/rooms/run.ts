@@ -2,7 +2,7 @@ import type { Cursor } from '../cursor.js'
 import type { Hole, StoredMessage } from '../brokers/broker.js'
 import type { Entry } from '../message.js'
 import { sameCursor } from '../cursor.js'
-import { Gap, Message } from '../message.js'
+import { Batch, Gap, Message } from '../message.js'
 
 /** What a tail may hold: what the window holds, and no more bytes than a cache should. */
 export interface TailLimits {
@@ -11,6 +11,9 @@ export interface TailLimits {
   /** In ms. */
   maxAge: number
 }
+
+// A replay is written in pieces of about this many bytes, so that a sink can say between them that it is full.
+const PIECE = 64 * 1024
 
 /**
  * A stretch of a room's history without a hole that is not told in it: the entries that follow the position `base`, in
@@ -21,6 +24,7 @@ export class Run {
   base: Cursor
   readonly entries: Entry[]
   #bytes = 0
+  #piece: Batch | undefined
   /** When each came, where it was pushed. */
   readonly #times: number[] = []
   readonly #ordered: boolean
@@ -50,6 +54,25 @@ export class Run {
       if (id.epoch === cursor.epoch) return low + 1
     }
     return -1
+  }
+
+  /**
+   * The entries from `index` on, as many as are written at once, and up to the next gap. The piece last asked for is kept:
+   * those who come back together ask for the same.
+   */
+  piece (room: string, index: number): Batch {
+    const first = this.entries[index]
+    let end = index
+    for (let bytes = 0; end < this.entries.length && bytes < PIECE; end++) {
+      const entry = this.entries[end] as Entry
+      bytes += entry.type === 'gap' ? PIECE : entry.text.length
+    }
+    if (this.#piece?.entries[0] !== first || this.#piece?.entries.length !== end - index) this.#piece = new Batch(room, this.entries.slice(index, end))
+    return this.#piece
+  }
+
+  forgetPiece (): void {
+    this.#piece = undefined
   }
 
   get end (): Cursor {

@@ -37,17 +37,23 @@ const validators = new Map(Object.entries(schemas).map(([type, schema]) => [type
 /** Thrown for what is no frame at all: the connection is closed with 1008. */
 export class ProtocolViolation extends Error {}
 
-/**
- * Reads a text frame. Throws a `ProtocolViolation` where it is not a JSON object with a type, and one of the errors of
- * `lib/errors.ts` where it is a frame that cannot be obeyed; that error then has the frame's `ref` and `room`.
- */
+/** Reads a text frame. Throws a `ProtocolViolation` where it is not JSON, and what `checkFrame` throws. */
 export function readFrame (text: string): ClientFrame {
-  let value: Record<string, unknown>
+  let value: unknown
   try {
-    value = parseJson(text).value as typeof value
+    value = parseJson(text).value
   } catch {
     throw new ProtocolViolation('a frame must be JSON')
   }
+  return checkFrame(value as Record<string, unknown>, text)
+}
+
+/**
+ * What a frame asks for, without what else it says. `text` is its JSON, which only a publish needs. Throws a
+ * `ProtocolViolation` where it is not an object with a type, and one of the errors of `lib/errors.ts` where it is a frame
+ * that cannot be obeyed; that error then has the frame's `ref` and `room`.
+ */
+export function checkFrame (value: Record<string, unknown>, text = ''): ClientFrame {
   if (typeof value !== 'object' || value === null || typeof value['type'] !== 'string') throw new ProtocolViolation('a frame must be an object with a type')
   const type = value['type']
   const ref = isRef(value['ref']) ? value['ref'] : undefined
@@ -58,15 +64,21 @@ export function readFrame (text: string): ClientFrame {
     if (!validate(value)) throw new errors.InvalidFrame(ajv.errorsText(validate.errors, { dataVar: type }))
     if (value['ref'] !== undefined && ref === undefined) throw new errors.InvalidFrame('ref must be a number, or a string of up to 64 bytes')
     if ('room' in (schemas[type as 'publish'] as { properties: object }).properties && room === undefined) throw new errors.InvalidRoom()
-    if (type === 'publish') return { ...value, data: undefined, type, room, ref, text: rawMembers(text).get('data') } as ClientFrame
-    // Null is what a client's storage has for a cursor that it never stored.
-    const given = value['since'] ?? undefined
-    const since = given === undefined || given === 'earliest' ? given : parseCursor(given)
-    if (type === 'subscribe' && since === undefined && given !== undefined) throw new errors.InvalidCursor()
-    return { ...value, since, ref } as ClientFrame
+    const { idempotencyKey, replay, presence, token } = value
+    if (type === 'publish') return { type, room, text: rawMembers(text).get('data'), idempotencyKey, ref } as ClientFrame
+    if (type === 'subscribe') return { type, room, since: sinceOf(value), replay, presence, ref } as ClientFrame
+    return { type, room, token, ref } as ClientFrame
   } catch (error) {
     throw Object.assign(error as Error, { ref, room })
   }
+}
+
+function sinceOf ({ since }: Record<string, unknown>): Cursor | 'earliest' | undefined {
+  // Null is what a client's storage has for a cursor that it never stored.
+  if (since === undefined || since === null) return undefined
+  const cursor = since === 'earliest' ? since : parseCursor(since)
+  if (cursor === undefined) throw new errors.InvalidCursor()
+  return cursor
 }
 
 function isRef (value: unknown): value is Ref {

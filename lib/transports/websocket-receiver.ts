@@ -6,8 +6,10 @@ import type { WebSocketLink } from './websocket-link.js'
 import type { WebSocketConnection } from './websocket.js'
 import { hasExpired } from '../access.js'
 import { asFanOutError, errors } from '../errors.js'
-import { ProtocolViolation, readFrame } from './frames.js'
+import { checkFrame, ProtocolViolation, readFrame } from './frames.js'
 import { WebSocketRoom } from './websocket-room.js'
+
+type AuthFrame = Extract<ClientFrame, { type: 'auth' }>
 
 // Frames under way at which no more are read from the socket.
 const UNDER_WAY = 64
@@ -16,15 +18,15 @@ const UNDER_WAY = 64
 export class WebSocketReceiver {
   readonly #connection: WebSocketConnection
   readonly #link: WebSocketLink
-  readonly #request: FastifyRequest
+  readonly #request: FastifyRequest | undefined
   /** The frames that the URL stands for, until it is known who it is; and those that came while it was being found out. */
-  readonly #first: string[]
+  readonly #first: object[]
   #waiting: ClientFrame[] = []
   #identifying = false
   #caller: Caller | undefined
   #underWay = 0
 
-  constructor (connection: WebSocketConnection, link: WebSocketLink, request: FastifyRequest, first: string[]) {
+  constructor (connection: WebSocketConnection, link: WebSocketLink, request: FastifyRequest | undefined, first: object[]) {
     this.#connection = connection
     this.#link = link
     this.#request = request
@@ -65,15 +67,15 @@ export class WebSocketReceiver {
     // Already cut off by ws, unless the app registered @fastify/websocket with a larger limit of its own.
     if ((data as Buffer).length > limits.frame) return this.#connection.close(new errors.TooLarge(`a frame may have ${limits.frame} bytes`))
     if (isBinary) return this.#connection.close(new errors.InvalidFrame('it must be text'))
-    const frame = this.#read(String(data))
+    const frame = this.#read(() => readFrame(String(data)))
     if (frame === undefined) return
     if (this.#identifying) this.#waiting.push(frame)
     else this.#obey(frame)
   }
 
-  #read (text: string): ClientFrame | undefined {
+  #read (read: () => ClientFrame): ClientFrame | undefined {
     try {
-      return readFrame(text)
+      return read()
     } catch (error) {
       const { ref, room } = error as { ref?: string | number, room?: string }
       if (error instanceof ProtocolViolation) this.#connection.close(new errors.InvalidFrame(error.message))
@@ -119,12 +121,15 @@ export class WebSocketReceiver {
   }
 
   /** Finds out who it is, at the opening and at each `auth` frame. Frames that come meanwhile wait; nothing more is read. */
-  async identify (token: string | undefined, frame?: Extract<ClientFrame, { type: 'auth' }>): Promise<void> {
+  async identify (token: string | undefined, frame?: AuthFrame): Promise<void> {
     const { access } = this.#connection.services
     this.#identifying = true
-    this.#flow()
     try {
-      const caller = await access.identify(this.#request, token)
+      let caller = access.identify(this.#request, token)
+      if (caller instanceof Promise) {
+        this.#flow()
+        caller = await caller
+      }
       if (!this.#link.open) return
       // In a header a token may be meant for somebody else; in a frame it is for us.
       if (frame !== undefined && caller.key === undefined && !access.authenticates) throw new errors.Unauthorized('the token is no publish key')
@@ -147,8 +152,8 @@ export class WebSocketReceiver {
   }
 
   #obeyWaiting (): void {
-    for (const text of this.#caller === undefined ? [] : this.#first.splice(0)) {
-      const frame = this.#read(text)
+    for (const first of this.#caller === undefined ? [] : this.#first.splice(0)) {
+      const frame = this.#read(() => checkFrame(first as Record<string, unknown>))
       if (frame !== undefined) this.#obey(frame)
     }
     // One of them may be an auth frame, which the rest wait for again.

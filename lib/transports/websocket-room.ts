@@ -2,6 +2,7 @@ import type { Member } from '../../types/index.js'
 import type { Cursor } from '../cursor.js'
 import type { FanOutError } from '../errors.js'
 import type { Batch } from '../message.js'
+import type { Abortable } from '../rooms/catch-up.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import type { ClientFrame } from './frames.js'
 import type { WebSocketConnection } from './websocket.js'
@@ -10,7 +11,20 @@ import { asFanOutError, errors } from '../errors.js'
 import { publisherOf } from '../access.js'
 import { textFrame } from './frames.js'
 
+// One for all rooms in which nothing is under way.
+const IDLE = Promise.resolve()
+
 type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>
+
+/** Subscribes under way: an `AbortController`, of which the platform's would cost more than all else of a subscribe. */
+class Pending implements Abortable {
+  subscribes = 0
+  aborted = false
+
+  throwIfAborted (): void {
+    if (this.aborted) throw new errors.Cancelled()
+  }
+}
 
 /**
  * One room on one WebSocket: obeys the frames for it one after the other, and is where the room writes to. It is
@@ -22,8 +36,8 @@ export class WebSocketRoom implements Sink {
   /** Frames under way, one after the other; none of what is here only now and then is kept for a room in which nothing happens. */
   #queue: Promise<void> | undefined
   #underWay = 0
-  /** The subscribes under way, in the order of their frames. */
-  #pending: Set<AbortController> | undefined
+  /** The subscribes under way, which an unsubscribe cancels all together. */
+  #pending: Pending | undefined
   /** How many unsubscribes are under way: it may wait for a publish before it. */
   #leaving = 0
   #joined: Subscriber | undefined
@@ -43,23 +57,22 @@ export class WebSocketRoom implements Sink {
   }
 
   subscribe (frame: Frame<'subscribe'>): void {
-    const pending = new AbortController()
-    const all = this.#pending ??= new Set()
-    all.add(pending)
+    const pending = this.#pending ??= new Pending()
+    pending.subscribes++
     this.#enqueue(frame.ref, async () => {
       try {
-        pending.signal.throwIfAborted()
+        pending.throwIfAborted()
         if (this.#joined !== undefined) throw new errors.AlreadySubscribed()
-        await this.#subscribe(frame, pending.signal)
+        await this.#subscribe(frame, pending)
       } finally {
-        all.delete(pending)
-        if (all.size === 0 && this.#pending === all) this.#pending = undefined
+        pending.subscribes--
+        if (pending.subscribes === 0 && this.#pending === pending) this.#pending = undefined
         if (this.#joined === undefined) this.#leave()
       }
     })
   }
 
-  async #subscribe (frame: Frame<'subscribe'>, signal: AbortSignal): Promise<void> {
+  async #subscribe (frame: Frame<'subscribe'>, pending: Pending): Promise<void> {
     const { rooms, presence } = this.#connection.services
     if (frame.presence === true && presence === undefined) throw new errors.NoPresence()
     let caller
@@ -67,16 +80,16 @@ export class WebSocketRoom implements Sink {
       caller = this.#connection.caller
       await this.#allow(frame)
       // Rights may have been withdrawn, or the connection gone, while the app was asked; or a fresh token come, which is then the one that counts.
-      signal.throwIfAborted()
+      pending.throwIfAborted()
     } while (caller !== this.#connection.caller)
     this.#subscribing = frame
     // Before the subscribe: what happens after its answer is told.
     if (frame.presence === true) await this.#watch()
-    const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, signal)
+    const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, pending)
     // Where the room has ended it meanwhile, there is nothing to hold.
     if (joined.closed) return
     this.#joined = joined
-    if (signal.aborted) return this.#leave()
+    if (pending.aborted) return this.#leave()
     this.#join()
     if (caller !== this.#connection.caller) await this.review()
   }
@@ -138,7 +151,7 @@ export class WebSocketRoom implements Sink {
   }
 
   #cancel (): void {
-    for (const pending of this.#pending ?? []) pending.abort(new errors.Cancelled())
+    if (this.#pending !== undefined) this.#pending.aborted = true
     this.#pending = undefined
   }
 
@@ -167,14 +180,19 @@ export class WebSocketRoom implements Sink {
   #enqueue (ref: ClientFrame['ref'], task: () => Promise<void>): void {
     this.#underWay++
     this.#connection.underWay(1)
-    this.#queue = (this.#queue ?? Promise.resolve()).then(task).catch((error: unknown) => {
+    this.#queue = (this.#queue ?? IDLE).then(() => this.#obey(task, ref))
+  }
+
+  async #obey (task: () => Promise<void>, ref: ClientFrame['ref']): Promise<void> {
+    try {
+      await task()
+    } catch (error) {
       this.#connection.fail(error, ref, this.name)
-    }).then(() => {
-      this.#underWay--
-      if (this.#underWay === 0) this.#queue = undefined
-      this.#connection.underWay(-1)
-      this.#forgetIfIdle()
-    })
+    }
+    this.#underWay--
+    if (this.#underWay === 0) this.#queue = undefined
+    this.#connection.underWay(-1)
+    this.#forgetIfIdle()
   }
 
   #forgetIfIdle (): void {

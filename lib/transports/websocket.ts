@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Member } from '../../types/index.js'
 import type { Caller } from '../access.js'
@@ -25,7 +25,7 @@ export class WebSocketConnection implements Connection {
 
   readonly #link: WebSocketLink
   readonly #receiver: WebSocketReceiver
-  readonly #request: FastifyRequest
+  readonly #log: FastifyBaseLogger
   readonly #since = performance.now()
   /** Since when it waits for what is under way, to be closed then. */
   #leaving: number | undefined
@@ -34,39 +34,34 @@ export class WebSocketConnection implements Connection {
    * Takes a WebSocket over. Listeners are set before it returns, since the first frame can stand in the handshake's own
    * packet. `first` are the frames that the URL stands for.
    */
-  static open (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]): void {
-    new WebSocketConnection(services, websocket, request, first).#opened()
+  static open (services: Services, websocket: WebSocket, request: FastifyRequest, first: object[]): void {
+    new WebSocketConnection(services, websocket, request, first).#opened(services.access.tokenOf(request))
   }
 
-  private constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: string[]) {
+  private constructor (services: Services, websocket: WebSocket, request: FastifyRequest, first: object[]) {
     this.services = services
     this.id = services.newConnectionId()
     this.address = services.connections.addressOf(request)
     this.#link = new WebSocketLink(websocket, request, services.settings)
-    this.#request = request
-    this.#receiver = new WebSocketReceiver(this, this.#link, request, first)
+    this.#log = request.log
+    this.#receiver = new WebSocketReceiver(this, this.#link, services.access.keepable(request), first)
     websocket.on('message', (data, isBinary) => this.#receiver.receive(data, isBinary))
     websocket.on('ping', () => { this.#receiver.count() })
     websocket.on('pong', () => { this.#receiver.count() })
     websocket.on('close', () => this.#closed())
     websocket.on('error', (error) => {
-      request.log.debug({ err: error }, 'fan-out: websocket error')
+      this.#log.debug({ err: error }, 'fan-out: websocket error')
       this.#link.failed()
     })
   }
 
-  #opened (): void {
-    const { access, connections } = this.services
+  #opened (token: string | undefined): void {
+    const { connections } = this.services
     const refusal = connections.refusal(this.address)
     connections.add(this)
-    this.#welcome()
+    this.#writeNow(textFrame(this.services.welcome(this.id)), true)
     if (refusal !== undefined) this.close(refusal)
-    else void this.#receiver.identify(access.tokenOf(this.#request))
-  }
-
-  #welcome (): void {
-    const { settings: { heartbeat, limits: { frame, roomsPerConnection, framesPerSecond } }, server } = this.services
-    this.send({ type: 'welcome', protocol: 1, connection: this.id, server, heartbeat: heartbeat.interval, limits: { frame, roomsPerConnection, framesPerSecond } })
+    else void this.#receiver.identify(token)
   }
 
   /** Set once it is known who it is: no frame is obeyed before. */
@@ -113,7 +108,7 @@ export class WebSocketConnection implements Connection {
   /** Answers a frame that failed; the connection lives on. */
   fail (thrown: unknown, ref: string | number | undefined, room: string | undefined): void {
     const error = asFanOutError(thrown)
-    if (error instanceof errors.Internal) this.#request.log.error({ err: error.cause, room }, 'fan-out: a frame failed')
+    if (error instanceof errors.Internal) this.#log.error({ err: error.cause, room }, 'fan-out: a frame failed')
     this.send({ type: 'error', code: error.code, message: error.message, room, ref })
   }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { Socket } from 'node:net'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Writable } from 'node:stream'
@@ -131,4 +132,19 @@ test('an upgrade of nobody, or to what is none of ours, is answered', async (t) 
     t.match(client, /Unexpected server response: (200|404|426|400)|open/, `${path}: ${String(client)}`)
   }
   await until(() => app.rooms.stats().connections.websocket === 0)
+})
+
+test('a connection does not keep the response that its handshake was routed with', async (t) => {
+  for (const authenticate of [undefined, async () => ({ user: 'u' })]) {
+    const sockets: Array<Socket & { _httpMessage?: unknown }> = []
+    const { url } = await startApp(t, { ...(authenticate && { authenticate }) }, {}, async (app) => { app.server.on('connection', (socket: Socket) => sockets.push(socket)) })
+    const client = await connect(t, url, `/rooms?room=${newRoom()}`)
+    await client.frame({ type: 'subscribed' })
+    t.equal(sockets.length, 1)
+    t.equal(sockets[0]!._httpMessage, null)
+    client.send({ type: 'ping' })
+    await client.frame({ type: 'pong' })
+    client.websocket.terminate()
+    await until(() => sockets[0]!.destroyed, 'the socket to be destroyed')
+  }
 })
