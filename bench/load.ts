@@ -38,9 +38,9 @@ export class Load {
   /** Connects clients that stay; resolves when each is in its rooms, and has what it is sent there. */
   async join ({ url, socket, clients, bytes, since, messages = 0, inFlight = 64 }: ClientsOptions): Promise<JoinResult> {
     const question: JoinOptions = {
-      target: { url, path: socket.path, headers: socket.headers ?? {}, joined: socket.joined, keepAlive: socket.keepAlive, smallest: bytes },
+      target: { url, headers: socket.headers ?? {}, joined: socket.joined, keepAlive: socket.keepAlive, smallest: bytes },
       clients: clients.map((rooms) => ({
-        frames: since === undefined ? socket.join(rooms) : rooms.flatMap((room) => socket.resume!(room, since)),
+        ...socket.enter(rooms, since),
         joins: socket.joined === '' ? 0 : rooms.length
       })),
       inFlight,

@@ -65,8 +65,10 @@ export const centrifugo: Contestant & { available: boolean } = {
     return {
       ...running,
       socket: {
-        path: '/connection/websocket',
-        join: (rooms) => [{ id: 1, connect: {} }, ...rooms.map((channel, index) => ({ id: index + 2, subscribe: { channel } }))].map((command) => JSON.stringify(command)),
+        enter: (rooms) => ({
+          path: '/connection/websocket',
+          frames: [{ id: 1, connect: {} }, ...rooms.map((channel, index) => ({ id: index + 2, subscribe: { channel } }))].map((command) => JSON.stringify(command))
+        }),
         joined: '"subscribe":{'
       },
       publish (room, messages) {

@@ -27,14 +27,16 @@ export interface Running {
 
 /** What a raw WebSocket client has to send, and to look for in what comes. */
 export interface SocketRecipe {
-  path: string
   headers?: Record<string, string>
-  /** The text frames that subscribe to the rooms, sent in this order behind the upgrade. */
-  join (rooms: string[]): string[]
+  /**
+   * What a client connects to, and the text frames that it sends behind the upgrade, to be in the rooms. `since`: behind
+   * the message of that id, where it was before.
+   */
+  enter (rooms: string[], since?: string): { path: string, frames: string[] }
   /** Occurs once in what the server sends for each room joined. Empty: nothing is joined, the upgrade is all. */
   joined: string
-  /** The text frames that subscribe where a client was before: behind the message of that id. */
-  resume?: (room: string, since: string) => string[]
+  /** Whether `since` is obeyed. */
+  resumes?: true
   /** A text frame that the client has to answer by another. */
   keepAlive?: { ping: string, pong: string }
 }

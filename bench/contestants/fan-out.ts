@@ -6,10 +6,12 @@ const key = 'the-key-of-the-benchmark'
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
 
 const socket: SocketRecipe = {
-  path: '/rooms',
-  join: (rooms) => rooms.map((room) => JSON.stringify({ type: 'subscribe', room })),
+  // Who comes for one room says so in the URL, as EventSource does; the others are joined by frames.
+  enter: (rooms, since) => rooms.length === 1
+    ? { path: `/rooms?room=${rooms[0]}${since === undefined ? '' : `&since=${since}`}`, frames: [] }
+    : { path: '/rooms', frames: rooms.map((room) => JSON.stringify({ type: 'subscribe', room, since })) },
   joined: '{"type":"subscribed"',
-  resume: (room, since) => [JSON.stringify({ type: 'subscribe', room, since })]
+  resumes: true
 }
 
 function publish (room: string, messages: string[]): HttpRequest {

@@ -4,8 +4,7 @@ import { startServers } from './servers.js'
 const json = { 'content-type': 'application/json' }
 
 const socket: SocketRecipe = {
-  path: '/',
-  join: (rooms) => rooms.length === 0 ? [] : [rooms.join('\n')],
+  enter: (rooms) => ({ path: '/', frames: rooms.length === 0 ? [] : [rooms.join('\n')] }),
   joined: 'joined '
 }
 
@@ -26,7 +25,7 @@ export const fastifyWebsocket: Contestant = {
   name: 'fastify-websocket',
   start: async (given) => ({
     ...await startServers('fastify-websocket.ts', {}, given),
-    socket: { path: '/', join: () => [], joined: '' },
+    socket: { enter: () => ({ path: '/', frames: [] }), joined: '' },
     publish: (room, messages) => ({ path: `/${room}`, headers: json, body: messages.length === 1 ? messages[0] as string : `[${messages.join(',')}]` })
   })
 }

@@ -18,9 +18,8 @@ function contestant (name: string, recovery: boolean): Contestant {
       return {
         ...running,
         socket: {
-          path: '/socket.io/?EIO=4&transport=websocket',
           // In the connect packet: an event sent before it is answered would close the connection.
-          join: (rooms) => ['40' + JSON.stringify({ rooms })],
+          enter: (rooms) => ({ path: '/socket.io/?EIO=4&transport=websocket', frames: ['40' + JSON.stringify({ rooms })] }),
           joined: '42["joined",',
           keepAlive: { ping: '2', pong: '3' }
         },

@@ -10,8 +10,8 @@ import { Publisher } from './publisher.js'
 
 export interface JoinOptions {
   /** What all of them have in common. */
-  target: Omit<Target, 'frames' | 'joins'>
-  clients: Array<Pick<Target, 'frames' | 'joins'>>
+  target: Omit<Target, 'path' | 'frames' | 'joins'>
+  clients: Array<Pick<Target, 'path' | 'frames' | 'joins'>>
   inFlight: number
   /** How many messages each is sent at once; default 0. */
   messages?: number

@@ -109,8 +109,8 @@ export const storm: Workload = {
       return await (await fetch(first + path, { method: 'POST', headers, body })).text()
     }
     await load.join({ url: second, socket, clients: audience(500, 'warm'), bytes: BYTES })
-    const resumed = socket.resume === undefined ? {} : { since: (JSON.parse(await post(1)) as { id: string }).id, messages: MISSED }
-    if (socket.resume !== undefined) await post(MISSED)
+    const resumed = socket.resumes === undefined ? {} : { since: (JSON.parse(await post(1)) as { id: string }).id, messages: MISSED }
+    if (socket.resumes) await post(MISSED)
     const readsBefore = await scriptsRun(redis)
     const before = cpuTime(pids)
     const { seconds, generator } = await load.join({ url: second, socket, clients: audience(size, 'storm'), bytes: BYTES, inFlight: size, ...resumed })

@@ -38,7 +38,7 @@ test('what is lost or comes twice fails a measurement', async (t) => {
   t.teardown(() => running.stop())
   const join = (rooms: string[], messages: number): Promise<unknown> => load.ask({
     ask: 'join',
-    ...{ target: { url: running.urls[0], path: '/', headers: {}, joined: running.socket.joined, smallest: 128 }, clients: [{ frames: running.socket.join(rooms), joins: rooms.length }], inFlight: 1, messages }
+    ...{ target: { url: running.urls[0], headers: {}, joined: running.socket.joined, smallest: 128 }, clients: [{ ...running.socket.enter(rooms), joins: rooms.length }], inFlight: 1, messages }
   })
   await join(['room'], 0)
   const { path, headers, body } = running.publish('room', ['{"n":1}'])

@@ -19,9 +19,10 @@ function received (client: RawClient): number[] {
 
 async function subscribe (t: Test, url: string, { socket }: Running, rooms: string[]): Promise<RawClient> {
   const client = await dial(t, url)
-  client.write(handshake(url, socket.path, socket.headers))
+  const { path, frames } = socket.enter(rooms)
+  client.write(handshake(url, path, socket.headers))
   await until(() => client.head.startsWith('HTTP/1.1 101'), 'the upgrade')
-  for (const frame of socket.join(rooms)) client.send(frame)
+  for (const frame of frames) client.send(frame)
   await until(() => text(client).split(socket.joined).length === rooms.length + 1, `one ${socket.joined} for each of ${rooms.length} rooms`)
   return client
 }
