@@ -20,8 +20,8 @@ export class WebSocketReceiver {
   readonly #link: WebSocketLink
   readonly #request: FastifyRequest | undefined
   /** The frames that the URL stands for, until it is known who it is; and those that came while it was being found out. */
-  readonly #first: object[]
-  #waiting: ClientFrame[] = []
+  #first: object[] | undefined
+  #waiting: ClientFrame[] | undefined
   #identifying = false
   #caller: Caller | undefined
   #underWay = 0
@@ -69,7 +69,7 @@ export class WebSocketReceiver {
     if (isBinary) return this.#connection.close(new errors.InvalidFrame('it must be text'))
     const frame = this.#read(() => readFrame(String(data)))
     if (frame === undefined) return
-    if (this.#identifying) this.#waiting.push(frame)
+    if (this.#identifying) (this.#waiting ??= []).push(frame)
     else this.#obey(frame)
   }
 
@@ -152,12 +152,16 @@ export class WebSocketReceiver {
   }
 
   #obeyWaiting (): void {
-    for (const first of this.#caller === undefined ? [] : this.#first.splice(0)) {
-      const frame = this.#read(() => checkFrame(first as Record<string, unknown>))
-      if (frame !== undefined) this.#obey(frame)
+    if (this.#caller !== undefined) {
+      const first = this.#first ?? []
+      this.#first = undefined
+      for (const value of first) {
+        const frame = this.#read(() => checkFrame(value as Record<string, unknown>))
+        if (frame !== undefined) this.#obey(frame)
+      }
     }
     // One of them may be an auth frame, which the rest wait for again.
-    while (this.#waiting.length > 0 && !this.#identifying) this.#obey(this.#waiting.shift() as ClientFrame)
+    while (this.#waiting !== undefined && this.#waiting.length > 0 && !this.#identifying) this.#obey(this.#waiting.shift() as ClientFrame)
   }
 
   /** Reads no more of the socket while frames that came cannot be obeyed. */
@@ -167,6 +171,6 @@ export class WebSocketReceiver {
 
   /** Nothing more is obeyed. */
   end (): void {
-    this.#waiting = []
+    this.#waiting = undefined
   }
 }

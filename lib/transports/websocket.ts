@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import type { WebSocket } from 'ws'
+import type { RawData, WebSocket } from 'ws'
 import type { Member } from '../../types/index.js'
 import type { Caller } from '../access.js'
 import type { FanOutError } from '../errors.js'
@@ -14,6 +14,15 @@ import { WebSocketReceiver } from './websocket-receiver.js'
 
 // How long a close waits for what is under way, in ms.
 const LEAVING = 2_000
+
+const CONNECTION = Symbol('fan-out.connection')
+type Owned = WebSocket & { [CONNECTION]?: WebSocketConnection }
+
+// The same for all, who are many.
+function onMessage (this: Owned, data: RawData, isBinary: boolean): void { this[CONNECTION]?.received(data, isBinary) }
+function onControlFrame (this: Owned): void { this[CONNECTION]?.count() }
+function onClose (this: Owned): void { this[CONNECTION]?.closed() }
+function onError (this: Owned, error: Error): void { this[CONNECTION]?.failed(error) }
 
 /** One client's WebSocket: its rooms, what it is written, and how it ends. */
 export class WebSocketConnection implements Connection {
@@ -45,14 +54,23 @@ export class WebSocketConnection implements Connection {
     this.#link = new WebSocketLink(websocket, request, services.settings)
     this.#log = request.log
     this.#receiver = new WebSocketReceiver(this, this.#link, services.access.keepable(request), first)
-    websocket.on('message', (data, isBinary) => this.#receiver.receive(data, isBinary))
-    websocket.on('ping', () => { this.#receiver.count() })
-    websocket.on('pong', () => { this.#receiver.count() })
-    websocket.on('close', () => this.#closed())
-    websocket.on('error', (error) => {
-      this.#log.debug({ err: error }, 'fan-out: websocket error')
-      this.#link.failed()
-    })
+    const owned: Owned = websocket
+    owned[CONNECTION] = this
+    websocket.on('message', onMessage).on('ping', onControlFrame).on('pong', onControlFrame).on('close', onClose).on('error', onError)
+  }
+
+  received (data: RawData, isBinary: boolean): void {
+    this.#receiver.receive(data, isBinary)
+  }
+
+  /** Counts a ping or a pong; ws has answered it. */
+  count (): void {
+    this.#receiver.count()
+  }
+
+  failed (error: Error): void {
+    this.#log.debug({ err: error }, 'fan-out: websocket error')
+    this.#link.failed()
   }
 
   #opened (token: string | undefined): void {
@@ -160,7 +178,7 @@ export class WebSocketConnection implements Connection {
     }
   }
 
-  #closed (): void {
+  closed (): void {
     // Nothing is obeyed from here on: who it is may be found out only now, and its rooms would have nobody to leave them.
     this.#link.ending()
     this.services.connections.remove(this)
