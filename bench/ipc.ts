@@ -2,8 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
-// Beyond it something hangs, in ms: a question takes a few seconds.
-const DEADLINE = 90_000
+// Beyond it something hangs, in ms: a question takes some seconds, 100,000 joins on a Redis that shares two cores up to a minute and a half.
+const DEADLINE = 300_000
 // How long a process may take to end, in ms.
 const GRACE = 2_000
 

@@ -1,5 +1,5 @@
 // `npm run bench -- [workload…] [--rounds 3] [--contestants a,b] [--quick]`, see docs/benchmarks.md.
-import type { Results, Sample } from './results.js'
+import type { Sample } from './results.js'
 import type { Workload } from './workloads/workload.js'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -31,9 +31,11 @@ function known<T> (name: string, found: T | undefined, all: string[]): T {
   process.exit(1)
 }
 
-function contestantsOf ({ contestants, goals, reference }: Workload): string[] {
+function contestantsOf ({ contestants, goals, goalSize, reference }: Workload, size: number): string[] {
   const asked = new Set([...reference === 'first contestant' ? contestants.slice(0, 1) : [], ...goals.flatMap(({ of, to }) => [of, to])])
-  return contestants.filter((name) => name in entrants && (wanted?.includes(name) ?? (!values.quick || asked.has(name))))
+  // How its cost grows is shown once of a peer, and not of the same on Redis again.
+  const again = (name: string): boolean => !name.startsWith('fan-out') && contestants.includes(name.replace(/-redis$/, '')) && name.endsWith('-redis')
+  return contestants.filter((name) => name in entrants && (wanted?.includes(name) ?? (values.quick ? asked.has(name) : size === goalSize || !again(name))))
 }
 
 /** The goals' size in every round, the others, which show how cost grows, in the first. */
@@ -41,6 +43,8 @@ function sizesOf ({ sizes, goalSize, reference }: Workload, round: number): numb
   return sizes.filter((size, i) => size === goalSize || (reference === 'first size' && i === 0) || (round === 0 && !values.quick))
 }
 
+const begun = performance.now()
+const machine = `${cpus().length} cores (${cpus()[0]?.model}), Node ${process.version}`
 const bench = await Bench.start()
 let failed = false
 
@@ -58,19 +62,18 @@ async function sample (workload: Workload, size: number, contestant: string, rou
 const all = new Map<Workload, Sample[]>(chosen.map((workload) => [workload, []]))
 for (let round = 0; round < rounds; round++) {
   for (const workload of chosen) {
+    const samples = all.get(workload) as Sample[]
     for (const size of sizesOf(workload, round)) {
-      const names = contestantsOf(workload)
+      const names = contestantsOf(workload, size)
       // Each begins in its turn, so that none has always the warmest machine.
-      for (let i = 0; i < names.length; i++) all.get(workload)!.push(...await sample(workload, size, names[(i + round) % names.length] as string, round))
+      for (let i = 0; i < names.length; i++) samples.push(...await sample(workload, size, names[(i + round) % names.length] as string, round))
     }
+    // After each, so that a run that is stopped keeps what it has.
+    if (!values.quick && wanted === undefined && samples.length > 0) save({ workload: workload.name, date: new Date().toISOString(), machine, samples })
   }
 }
 await bench.stop()
 
-const machine = `${cpus().length} cores (${cpus()[0]?.model}), Node ${process.version}`
-for (const [workload, samples] of all) {
-  process.stdout.write(`\n${tables(new Summary(workload, samples))}`)
-  const results: Results = { workload: workload.name, date: new Date().toISOString(), machine, samples }
-  if (!values.quick && wanted === undefined) save(results)
-}
+for (const [workload, samples] of all) process.stdout.write(`\n${tables(new Summary(workload, samples))}`)
+process.stdout.write(`\n${rounds} ${rounds === 1 ? 'round' : 'rounds'} in ${((performance.now() - begun) / 60_000).toFixed(1)} minutes, on ${machine}\n`)
 process.exit(failed ? 1 : 0)

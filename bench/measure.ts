@@ -32,19 +32,20 @@ export class Bench {
 
   /** One measurement, on processes of its own, which are gone when it resolves. */
   async measure (workload: Workload, size: number, { contestant, redis }: Entrant, times: Times): Promise<Measured> {
-    const ends: Array<() => Promise<void>> = []
-    const anotherLoad = async (): Promise<Load> => {
-      const load = await Load.start()
-      ends.push(() => load.stop())
-      return load
+    const started: Array<Promise<{ stop (): Promise<void> }>> = []
+    const start = <T extends { stop (): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+      started.push(starting)
+      return starting
     }
+    const anotherLoad = async (): Promise<Load> => await start(Load.start())
     try {
       if (redis) await this.#client.flushall()
-      const running = await contestant.start({ ...(redis && { redis: this.#redis.ready.url }), servers: workload.servers?.(size) ?? 1 })
-      ends.push(() => running.stop())
-      return await workload.run({ running, load: await anotherLoad(), redis: redis ? this.#client : undefined, size, ...times, anotherLoad })
+      // All at once: most of what a short measurement takes is the start of its processes.
+      const servers = start(contestant.start({ ...(redis && { redis: this.#redis.ready.url }), servers: workload.servers?.(size) ?? 1 }))
+      const [running, load] = await Promise.all([servers, anotherLoad()])
+      return await workload.run({ running, load, redis: redis ? this.#client : undefined, size, ...times, anotherLoad })
     } finally {
-      for (const end of ends) await end()
+      await Promise.all((await Promise.allSettled(started)).map(async (one) => { if (one.status === 'fulfilled') await one.value.stop() }))
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Contestant, HttpRequest, SocketRecipe } from './contestant.js'
 import { existsSync } from 'node:fs'
-import { startServers } from './servers.js'
+import { startServers } from './server-process.js'
 
 const key = 'the-key-of-the-benchmark'
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }

@@ -1,5 +1,5 @@
 import type { Contestant, HttpRequest, SocketRecipe } from './contestant.js'
-import { startServers } from './servers.js'
+import { startServers } from './server-process.js'
 
 const json = { 'content-type': 'application/json' }
 

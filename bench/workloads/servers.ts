@@ -47,7 +47,7 @@ export const saturation: Workload = {
   name: 'saturation',
   title: 'One room, batches of 20 as fast as they are taken: the delay of the event loop, and of a ping on another connection',
   unit: 'subscribers',
-  sizes: [2_000, 8_000, MANY],
+  sizes: [0.1, 0.4, 1].map((part) => Math.round(part * MANY)),
   goalSize: MANY,
   contestants: ['floor-batch', 'ws-loop', 'fan-out', 'fan-out-redis'],
   reference: 'first contestant',

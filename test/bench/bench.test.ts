@@ -2,33 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { test } from 'tap'
 import { entrants } from '../../bench/contestants/index.js'
 import { Child } from '../../bench/ipc.js'
-import { Bench } from '../../bench/measure.js'
 import { plot } from '../../bench/plot.js'
 import { Summary } from '../../bench/results.js'
 import { tables } from '../../bench/table.js'
 import { workloads } from '../../bench/workloads/index.js'
-
-// Divisible by 100, the rooms of a connection, where sizes are subscriptions.
-const SMALL: Record<string, number> = { subscriptions: 200, servers: 2, 'publish-many': 2, posts: 128 }
-const times = { warmUp: 20, duration: 50 }
-
-test('every workload runs on its reference and on ours, and counts every message once', async (t) => {
-  const bench = await Bench.start()
-  t.teardown(() => bench.stop())
-  for (const workload of workloads) {
-    const size = SMALL[workload.name] ?? 20
-    const names = [...new Set([workload.contestants[0] as string, workload.contestants.find((name) => name.startsWith('fan-out')) as string])]
-    const samples = []
-    for (const contestant of names) {
-      // In so short a time the CPU time divided by may be 0, and memory shrink. It rejects where a message came twice, or not at all.
-      const measured = await bench.measure(workload, size, entrants[contestant]!, times)
-      for (const metric of Object.keys(workload.metrics)) t.notOk(Number.isNaN(measured[metric] ?? NaN), `${workload.name}, ${contestant}, ${metric}: ${measured[metric]}`)
-      samples.push({ size, contestant, round: 0, measured })
-    }
-    const summary = new Summary(workload, samples)
-    for (const name of names) t.match(tables(summary), `| ${name} `)
-  }
-})
 
 test('what is lost or comes twice fails a measurement', async (t) => {
   const load = await Child.start<object>(new URL('../../bench/generator/main.ts', import.meta.url))
