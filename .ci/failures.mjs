@@ -5,6 +5,7 @@ import { argv } from 'node:process'
 
 const EACH = 60
 const ALL = 400
+const WIDTH = 400
 
 const last = (lines) => lines.slice(-EACH)
 
@@ -47,5 +48,5 @@ const output = argv.slice(2).flatMap((log) => {
   if (found.length === 0) return ['', `${lines[0]}: no test, but it ended with`, ...last(lines)]
   return ['', `${lines[0]}: what failed`, ...found.flatMap(([name, ...rest]) => ['', `not ok: ${name}`, ...rest])]
 })
-console.log(output.slice(0, ALL).join('\n'))
+console.log(output.slice(0, ALL).map((line) => line.slice(0, WIDTH)).join('\n'))
 if (output.length > ALL) console.log(`(${output.length - ALL} more lines)`)
