@@ -1,14 +1,14 @@
-import type { Setting } from './schedule.js'
+import type { Client } from './schedule.js'
 import type { Reader, Session } from './reader.js'
 import assert from 'node:assert/strict'
 import { SocketReader } from './reader.js'
 
 /** A user: one client after the other, each going on where the one before was cut off. */
 export class Place {
-  readonly kind: Setting['clients'][number]
+  readonly kind: Client['kind']
   readonly readers: Reader[] = []
 
-  constructor (kind: Setting['clients'][number]) {
+  constructor ({ kind }: Client) {
     this.kind = kind
   }
 

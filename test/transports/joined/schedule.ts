@@ -6,8 +6,14 @@ export interface Setting {
   slice: number
   queue: number
   rooms: number
-  /** What each client is; those that are `deflate` offer permessage-deflate. */
-  clients: Array<'plain' | 'deflate' | 'events'>
+  clients: Client[]
+}
+
+export interface Client {
+  /** One that is `deflate` offers permessage-deflate. */
+  kind: 'plain' | 'deflate' | 'events'
+  /** Where it is from the start; an event stream in one of them at most. */
+  rooms: number[]
 }
 
 export interface Payload {
@@ -56,7 +62,7 @@ export const schedule: fc.Arbitrary<{ setting: Setting, steps: Step[] }> = fc.re
     slice: fc.constantFrom(1, 2, 5, 1_000),
     queue: fc.constantFrom(1_000, 64 * 1024, 1024 * 1024),
     rooms: fc.integer({ min: 1, max: 4 }),
-    clients: fc.array(fc.constantFrom('plain', 'deflate', 'events'), { minLength: 1, maxLength: 8 })
+    clients: fc.array(fc.record({ kind: fc.constantFrom('plain', 'deflate', 'events'), rooms: fc.uniqueArray(room, { maxLength: 4 }) }), { minLength: 1, maxLength: 8 })
   }),
   steps: fc.array(step, { minLength: 10, maxLength: 80, size: 'max' })
 })

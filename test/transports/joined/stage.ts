@@ -47,7 +47,7 @@ export class Stage {
     this.#setting = setting
     this.#app = app
     this.#address = address
-    this.#places = setting.clients.map((kind) => new Place(kind))
+    this.#places = setting.clients.map((client) => new Place(client))
     app.server.on('connection', (socket) => this.#watch(socket))
   }
 
@@ -70,6 +70,7 @@ export class Stage {
       const path = join(folder, 'socket')
       await app.listen(setting.over === 'unix' ? { path } : { host: '127.0.0.1', port: 0 })
       stage = new Stage(setting, app, setting.over === 'unix' ? path : { port: (app.server.address() as { port: number }).port })
+      for (const [client, { rooms }] of setting.clients.entries()) for (const room of rooms) await stage.#perform({ do: 'subscribe', client, room, since: 'nothing' })
       for (const step of steps) await stage.#perform(step)
       await stage.#prove(tally)
     } finally {
