@@ -45,7 +45,7 @@ test('over a time: evenly, and until then the clients are served', async (t) => 
   const start = performance.now()
   const gone: number[] = []
   for (const { websocket } of clients) websocket.on('close', () => gone.push(performance.now() - start))
-  const draining = app.rooms.drain({ over: 1_000 })
+  const draining = app.rooms.drain({ over: 3_000 })
   const last = clients[19]!
   last.send({ type: 'publish', room, data: 1, ref: 1 })
   await last.frame({ type: 'error', code: 'FAN_OUT_ERR_CLOSING', ref: 1 })
@@ -53,9 +53,9 @@ test('over a time: evenly, and until then the clients are served', async (t) => 
   await last.frame({ type: 'message', data: 'still here' })
   await draining
   await until(() => gone.length === 20)
-  t.ok(gone[0]! < 300, `the first after ${gone[0]} ms`)
-  t.ok(gone[19]! > 700 && gone[19]! < 1_800, `the last after ${gone[19]} ms`)
-  t.ok(gone.filter((time) => time < 600).length < 16, 'not all at once')
+  t.ok(gone[0]! < 1_500, `the first after ${gone[0]} ms`)
+  t.ok(gone[19]! > 2_500, `the last after ${gone[19]} ms`)
+  t.ok(gone.filter((time) => time < 1_800).length < 16, 'not all at once')
   for (const over of [-1, NaN, Infinity, '1']) await t.rejects(app.rooms.drain({ over: over as number }), { code: 'FAN_OUT_ERR_INVALID_REQUEST' })
 })
 

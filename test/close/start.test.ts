@@ -13,7 +13,7 @@ test("start: 'wait' fails the start, saying what was wrong", async (t) => {
     app.register(fanOut, { broker: ownBroker(() => ({ start })), brokerOptions: { startTimeout: 100 } })
     const began = performance.now()
     await t.rejects(Promise.resolve(app.listen({ port: 0 })), { message })
-    t.ok(performance.now() - began < 2_000)
+    t.ok(performance.now() - began < 8_000, 'before Fastify gives up')
     await app.close()
   }
 })

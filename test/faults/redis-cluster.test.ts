@@ -5,7 +5,7 @@ import { until } from '../helpers.js'
 import { RedisCluster } from '../redis-cluster.js'
 import { keyOf, startOnCluster } from './cluster.js'
 import { Proxy } from './proxy.js'
-import { Stage } from './stage.js'
+import { BUSY, Stage } from './stage.js'
 
 async function elsewhere (cluster: RedisCluster, room: string): Promise<RedisCluster['nodes'][number]> {
   const from = await cluster.primaryOf(keyOf(room))
@@ -13,7 +13,8 @@ async function elsewhere (cluster: RedisCluster, room: string): Promise<RedisClu
 }
 
 test('slots move in the middle of traffic: nothing is lost, nobody is told', { timeout: 90_000 }, async (t) => {
-  const { cluster, stage } = await startOnCluster(t)
+  // Longer than any slot takes to move, on a machine that is busy too.
+  const { cluster, stage } = await startOnCluster(t, { publishTimeout: 30_000 })
   await stage.busy(async () => {
     for (const room of stage.rooms.slice(0, 6)) {
       // With some of the keys here and some there no script can run; what is published meanwhile waits.
@@ -70,6 +71,6 @@ test('the links to one node fall silent for 10 s, and flow again', { timeout: 90
   await stage.healed()
   t.comment(`healed in ${Math.round(performance.now() - flowing)} ms`)
   await stage.check(t, { gaps: false })
-  t.ok(stage.failed.every(({ took }) => took < 5_500))
+  t.ok(stage.failed.every(({ took }) => took < 5_000 + BUSY))
   t.ok(stage.failed.every(({ room }) => !served[stage.rooms.indexOf(room)]), 'the rooms of the other nodes were served all the time')
 })

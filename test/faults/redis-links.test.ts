@@ -2,8 +2,8 @@ import { test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
-import { behindProxies } from './servers.js'
-import { Stage } from './stage.js'
+import { behindProxies, cutOffs } from './servers.js'
+import { BUSY, Stage } from './stage.js'
 
 // In all of these nothing is lost, so nobody is told anything; and all heal with no further message.
 
@@ -77,7 +77,7 @@ test('a half-open link: no bytes, no close, for 10 s', { timeout: 60_000 }, asyn
     const stalled = performance.now()
     const [outcome] = await stage.publish(1)
     t.match(outcome!.error, /BROKER_AWAY/)
-    t.ok(outcome!.took < 5_500, `refused after ${Math.round(outcome!.took)} ms`)
+    t.ok(outcome!.took < 5_000 + BUSY, `refused after ${Math.round(outcome!.took)} ms`)
     await sleep(10_000 - (performance.now() - stalled))
     stage.each((proxy) => proxy.flow())
   })
@@ -134,13 +134,13 @@ test('a server that does not keep up is cut off by Redis', { timeout: 60_000 }, 
   const stage = await Stage.start(t, { servers: await behindProxies(t, redis.port, { options: { history } }), rooms: 1, listeners: 12 })
   await stage.publish(4)
   await stage.healed()
-  const subscribers = async (): Promise<number> => String(await redis.admin.call('CLIENT', 'LIST', 'TYPE', 'pubsub')).split('\n').filter(Boolean).length
-  t.equal(await subscribers(), 2)
+  const cutOff = await cutOffs(redis)
   stage.servers[0]!.proxy!.stall('live')
   // What the kernels buffer comes before what Redis does.
-  for (let i = 0; i < 100 && await subscribers() === 2; i++) await stage.publish(10, { server: stage.servers[1], filling: ' '.repeat(50_000) })
-  t.equal(await subscribers(), 1, `cut off after ${stage.outcomes.length} messages`)
+  for (let i = 0; i < 100 && await cutOff() === 0; i++) await stage.publish(10, { server: stage.servers[1], filling: ' '.repeat(50_000) })
+  t.equal(await cutOff(), 1, `cut off after ${stage.outcomes.length} messages`)
   stage.servers[0]!.proxy!.flow()
-  t.comment(`healed in ${Math.round(await stage.healed())} ms`)
+  // Megabytes for each listener, in this process: it is as fast as the machine.
+  t.comment(`healed in ${Math.round(await stage.healed(20_000))} ms`)
   await stage.check(t, { gaps: false })
 })

@@ -1,6 +1,8 @@
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
+import { cutOffs } from './servers.js'
+import { BUSY } from './stage.js'
 import { arrives, startWindowless } from './windowless.js'
 
 // Nothing is kept here, so what is lost stays lost: a gap has to stand where it would be.
@@ -113,7 +115,7 @@ test('half-open links: no bytes, no close, until publishes are given up', { time
   stage.each((proxy) => proxy.stall())
   const [outcome] = await stage.publish(1)
   t.match(outcome!.error, /BROKER_AWAY/)
-  t.ok(outcome!.took < 5_500, `refused after ${Math.round(outcome!.took)} ms`)
+  t.ok(outcome!.took < 5_000 + BUSY, `refused after ${Math.round(outcome!.took)} ms`)
   // What the links still held is published now, or never.
   stage.each((proxy) => proxy.flow())
   await stage.progress(20)
@@ -170,13 +172,14 @@ test('a server that does not keep up is cut off by Redis: its clients are told, 
   const stage = await startWindowless(t, redis, { rooms: 1, listeners: 12 })
   await arrives(stage)
   const [slow, other] = stage.servers
-  const subscribers = async (): Promise<number> => String(await redis.admin.call('CLIENT', 'LIST', 'TYPE', 'pubsub')).split('\n').filter(Boolean).length
+  const cutOff = await cutOffs(redis)
   slow!.proxy!.stall('live')
   // What the kernels buffer comes before what Redis does.
-  for (let i = 0; i < 100 && await subscribers() === 2; i++) await stage.publish(10, { server: other, filling: ' '.repeat(50_000) })
-  t.equal(await subscribers(), 1, `cut off after ${stage.outcomes.length} messages`)
+  for (let i = 0; i < 100 && await cutOff() === 0; i++) await stage.publish(10, { server: other, filling: ' '.repeat(50_000) })
+  t.equal(await cutOff(), 1, `cut off after ${stage.outcomes.length} messages`)
   slow!.proxy!.flow()
-  t.comment(`healed in ${Math.round(await stage.healed())} ms`)
+  // Megabytes for each listener, in this process: it is as fast as the machine.
+  t.comment(`healed in ${Math.round(await stage.healed(20_000))} ms`)
   await arrives(stage)
   t.ok(stage.listeners.every(({ place, gaps }) => (place === slow) === (gaps.length > 0)), stage.state())
   await stage.check(t, { gaps: true })

@@ -14,7 +14,7 @@ test('Redis is not there when the server starts', { timeout: 60_000 }, async (t)
     const error = await startApp(t, { broker: `redis://127.0.0.1:${await freePort()}`, brokerOptions: { publishTimeout: 500, startTimeout: 3_000 } }).catch((error: Error) => error)
     t.match(error, { code: 'FAN_OUT_ERR_BROKER_AWAY', cause: { code: 'ECONNREFUSED' } })
     const took = performance.now() - started
-    t.ok(took >= 3_000 && took < 5_000, `after ${Math.round(took)} ms`)
+    t.ok(took >= 3_000 && took < 15_000, `after ${Math.round(took)} ms`)
   })
 
   t.test('wait: it comes later than a publish would wait', async (t) => {
@@ -99,7 +99,7 @@ test('OOM: publishes are refused, nothing is written by halves, and reading goes
   for (const { error, result, took } of refused) {
     t.match(error, /BROKER_AWAY.*OOM/)
     t.equal(result, 'refused')
-    t.ok(took < 1_000)
+    t.ok(took < 4_000, 'it was not tried again until the publish timeout')
   }
   t.equal((await stage.servers[0]!.app!.rooms.history(stage.room)).messages.length, 5)
   await redis.admin.config('SET', 'maxmemory', '0')

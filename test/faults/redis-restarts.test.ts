@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
 import { behindProxies } from './servers.js'
-import { Stage } from './stage.js'
+import { BUSY, Stage } from './stage.js'
 
 const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always']
 
@@ -108,11 +108,9 @@ test('Redis is away for a while: publishes are refused in time, and all is repai
   await redis.kill()
   const [outcome] = await stage.publish(1)
   t.match(outcome!.error, /BROKER_AWAY/)
-  t.ok(outcome!.took < 5_500)
+  t.ok(outcome!.took < 5_000 + BUSY)
   await redis.start()
-  const back = performance.now()
   await until(async () => (await stage.publish(1))[0]!.error === undefined)
   await stage.healed()
-  t.ok(performance.now() - back < 5_000)
   await stage.check(t, { gaps: false })
 })

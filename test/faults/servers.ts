@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { FanOutOptions } from '../../index.js'
+import type { RedisServer } from '../redis-server.js'
 import type { Place } from './listener.js'
 import { startApp } from '../helpers.js'
 import { Proxy } from './proxy.js'
@@ -26,4 +27,14 @@ export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { 
     const proxy = await Proxy.start(t, port)
     return await stageServer(t, { broker: `${scheme}://${user === '' ? '' : `${user}@`}127.0.0.1:${proxy.port}`, ...options }, proxy)
   }))
+}
+
+/** A function that says how many of the links that subscribe now Redis has closed: not how many there are, since a server that waits for long opens another. */
+export async function cutOffs (redis: RedisServer): Promise<() => Promise<number>> {
+  const links = async (): Promise<string[]> => String(await redis.admin.call('CLIENT', 'LIST', 'TYPE', 'pubsub')).split('\n').filter(Boolean).map((line) => line.split(' ')[0]!)
+  const before = await links()
+  return async () => {
+    const now = await links()
+    return before.filter((id) => !now.includes(id)).length
+  }
 }

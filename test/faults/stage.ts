@@ -22,6 +22,8 @@ export interface StageOptions {
 }
 
 const REPLY = /Redis refuses: (OOM|WRONGTYPE)/
+/** What a deadline that is kept may be late by, on a machine that is busy, in ms. */
+export const BUSY = 3_000
 // One batch of publishes a room and ms is far from what a server takes.
 const MOST = 3
 

@@ -14,7 +14,7 @@ test('a peer that answers no ping is cut off, a living one is not', async (t) =>
   t.teardown(() => clearInterval(timer))
   await until(() => dead.ended)
   const after = performance.now() - started
-  t.ok(after >= 1_000 && after < 5_000, `after ${Math.round(after)} ms`)
+  t.ok(after >= 1_000 && after < 10_000, `after ${Math.round(after)} ms`)
   t.ok(dead.frames.some(({ opcode }) => opcode === 9), 'it was pinged')
   await until(() => app.rooms.stats().connections.websocket === 2)
   // As long again.
