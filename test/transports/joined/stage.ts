@@ -179,7 +179,7 @@ export class Stage {
   }
 
   /** Waits until each client has its answers, and what is the truth. Those that were cut off come back, as often as they must; of those that are gone nothing is left that may yet publish. */
-  async #until (what: string, truth = new Map<string, string[]>()): Promise<void> {
+  async #until (what: string, truth: Map<string, string[]> = new Map()): Promise<void> {
     const behind = (): string[] => this.#places.flatMap((place) => place.behind(truth))
     await until(() => {
       for (const { wrong } of this.#places.flatMap(({ readers }) => readers)) if (wrong !== undefined) throw wrong
@@ -195,7 +195,12 @@ export class Stage {
   }
 
   #assertOrder (truth: Map<string, string[]>): void {
-    for (const { readers } of this.#places) for (const { sessions } of readers) for (const session of sessions) assertInOrder(session, truth.get(session.room) ?? session.ids)
+    for (const { readers } of this.#places) {
+      for (const session of readers.flatMap(({ sessions }) => sessions)) {
+        const history = truth.get(session.room)
+        if (history !== undefined) assertInOrder(session, history)
+      }
+    }
   }
 
   /** The ids of each room, as its history has them. */
