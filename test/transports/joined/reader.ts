@@ -108,7 +108,7 @@ export class SocketReader extends Reader {
 
   constructor (address: string | { port: number }, published: Published, deflate: boolean) {
     super(address, published)
-    this.wire = new FrameWire(deflate, (frame, text) => this.#take(frame, text), () => this.socket.end(clientFrame('', { opcode: 8 })))
+    this.wire = new FrameWire((frame, text) => this.#take(frame, text), () => this.socket.end(clientFrame('', { opcode: 8 })))
     this.socket.write(handshake('http://localhost', '/rooms', deflate ? { 'Sec-WebSocket-Extensions': 'permessage-deflate' } : {}))
   }
 

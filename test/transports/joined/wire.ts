@@ -7,6 +7,12 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 abstract class Wire {
   head = ''
   #rest: Buffer = Buffer.alloc(0)
+  readonly #begins: RegExp
+
+  /** `begins`: the answer that it has to be. */
+  constructor (begins: RegExp) {
+    this.#begins = begins
+  }
 
   push (chunk: Buffer): void {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
@@ -26,6 +32,7 @@ abstract class Wire {
     const end = bytes.indexOf('\r\n\r\n')
     if (end < 0) return 0
     this.head = bytes.toString('latin1', 0, end)
+    assert.match(this.head, this.#begins)
     return end + 4
   }
 
@@ -39,13 +46,11 @@ export type OnFrame = (frame: { type: string, [field: string]: any }, text: stri
 export class FrameWire extends Wire {
   /** Of the close frame, after which nothing comes. */
   closeCode: number | undefined
-  readonly #deflate: boolean
   readonly #onFrame: OnFrame
   readonly #onClose: () => void
 
-  constructor (deflate: boolean, onFrame: OnFrame, onClose: () => void) {
-    super()
-    this.#deflate = deflate
+  constructor (onFrame: OnFrame, onClose: () => void) {
+    super(/^HTTP\/1.1 101 /)
     this.#onFrame = onFrame
     this.#onClose = onClose
   }
@@ -65,7 +70,7 @@ export class FrameWire extends Wire {
     assert.ok(header === 2 || length >= (header === 4 ? 126 : 65_536), `a length of ${length} in a header of ${header} bytes`)
     assert.ok(length < 2 ** 24, `a frame of ${length} bytes`)
     assert.ok(opcode === 1 || (length < 126 && !compressed), 'a control frame is short, and not compressed')
-    assert.ok(!compressed || this.#deflate, 'compressed, which was not agreed on')
+    assert.ok(!compressed || /^sec-websocket-extensions: permessage-deflate/im.test(this.head), 'compressed, which was not agreed on')
     if (bytes.length < header + length) return 0
     const payload = bytes.subarray(header, header + length)
     if (opcode === 8) {
@@ -103,7 +108,7 @@ export class EventWire extends Wire {
   readonly #onEvent: OnEvent
 
   constructor (onEvent: OnEvent) {
-    super()
+    super(/^HTTP\/1.1 200 [^]*^transfer-encoding: chunked/im)
     this.#onEvent = onEvent
   }
 
