@@ -73,8 +73,9 @@ export class Calls {
   /** Where one changes, or without them a link, all that was seen is held against the Redis that is there now. */
   readonly #identities: Identities
   readonly #changed: () => void
-  /** The epochs last brought when a top was asked for. */
-  readonly #brought = new Set<number>()
+  /** The epochs last brought when a top was asked for, and those before them. */
+  #brought = new Set<number>()
+  #broughtBefore = new Set<number>()
   /** Why the subscribers were not sent the last message, where they were not. */
   #unsent = ''
 
@@ -116,13 +117,16 @@ export class Calls {
 
   /** Whether what was announced was found out by this server, when it asked for the room's top: the answer says it all. */
   announced (epoch: string): boolean {
-    return this.#brought.has(Number(epoch))
+    return this.#brought.has(Number(epoch)) || this.#broughtBefore.has(Number(epoch))
   }
 
   #remember (epoch: number): void {
+    // Half is forgotten at once: to find the oldest of a set from whose front much was deleted takes longer the larger it is.
+    if (this.#brought.size === BROUGHT) {
+      this.#broughtBefore = this.#brought
+      this.#brought = new Set()
+    }
     this.#brought.add(epoch)
-    const [oldest] = this.#brought
-    if (this.#brought.size > BROUGHT) this.#brought.delete(oldest as number)
   }
 
   /** The top of the room. */
