@@ -50,7 +50,8 @@ export class Deadlines {
 
   #arm (delay: number): void {
     this.#armed = true
-    this.#scheduler.after(delay, () => {
+    this.#scheduler.after(delay, () => this.#scheduler.soon(() => {
+      // In a turn that was late, timers come before what was read: what has been answered meanwhile was in time.
       this.#armed = false
       const now = this.#scheduler.now()
       for (const waiting of this.#waiting) {
@@ -58,6 +59,6 @@ export class Deadlines {
         this.#waiting.delete(waiting)
         waiting.expired()
       }
-    })
+    }))
   }
 }
