@@ -1,23 +1,23 @@
 import type { Cursor } from '../cursor.js'
 import type { Broker, BrokerEvents, Hole, Outgoing, Published, ReadRequest, StoredMessage, Window } from './broker.js'
 import type { Scheduler } from '../scheduler.js'
+import type { HistoryLimits } from './memory-history.js'
 import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import { systemScheduler } from '../scheduler.js'
 import { IdempotencyKeys } from './idempotency.js'
+import { MemoryHistory } from './memory-history.js'
 
 const DAY = 24 * 60 * 60 * 1000
 const KEYS = 100_000
 
 export interface MemoryBrokerOptions {
   /** The window of a room. Default: 1,000 messages, 5 minutes, 4 MiB. */
-  history: { size: number, maxAge: number, bytes: number }
+  history: HistoryLimits
   /** In ms. */
   idempotencyTtl: number
   scheduler?: Scheduler
 }
-
-interface Kept { text: string, bytes: number, time: number }
 
 /**
  * A room that was published to, or that somebody is subscribed to. Every other room has no entry, and stands at offset
@@ -29,13 +29,8 @@ interface RoomEntry {
   used: number
   /** The base epochs in force when it was made: what a cursor from before its first message can carry, the newest first. */
   bases: number[]
-  /** Drawn at its first message. */
-  epoch: number
-  /** The offset of its newest message, 0 where there was none. */
-  top: number
-  /** The newest messages, `top` the last of them. */
-  window: Kept[]
-  bytes: number
+  /** Begun by its first message. */
+  history: MemoryHistory | undefined
 }
 
 /**
@@ -81,7 +76,7 @@ export class MemoryBroker implements Broker {
     entry.used = this.#scheduler.now()
     // Where the position it gave out is good for another day without the entry, nothing need be kept: a client that
     // joins and leaves a million rooms leaves nothing behind.
-    if (entry.top === 0 && entry.bases[0] === this.#currentBases()[0]) this.#rooms.delete(room)
+    if (entry.history === undefined && entry.bases[0] === this.#currentBases()[0]) this.#rooms.delete(room)
   }
 
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
@@ -126,8 +121,7 @@ export class MemoryBroker implements Broker {
   async read (room: string, request: ReadRequest): Promise<Window> {
     const entry = this.#rooms.get(room) ?? this.#absent()
     this.#trim(entry)
-    const position = topOf(entry)
-    const oldest = entry.top - entry.window.length
+    const [oldest, top] = [beforeOldest(entry), topOf(entry)]
     let from = oldest
     let hole: Hole | undefined
     if (request.since !== undefined) {
@@ -135,13 +129,13 @@ export class MemoryBroker implements Broker {
       if (typeof judged !== 'number') hole = judged
       from = typeof judged === 'number' ? judged : judged.id.offset
     } else if (request.last !== undefined) {
-      from = Math.max(oldest, entry.top - request.last)
+      from = Math.max(oldest, top.offset - request.last)
     }
-    const kept = entry.window.slice(from - oldest, from - oldest + request.limit)
-    const entries: Array<StoredMessage | Hole> = kept.map(({ text }, index) => stored(entry, from + 1 + index, text))
+    const texts = entry.history?.after(from, request.limit) ?? []
+    const entries: Array<StoredMessage | Hole> = texts.map((text, index) => stored(entry, from + 1 + index, text))
     if (hole !== undefined) entries.unshift(hole)
     const start = hole?.id ?? request.since ?? at(entry, from)
-    return { entries, start, position, more: from + kept.length < entry.top }
+    return { entries, start, position: top, more: from + texts.length < top.offset }
   }
 
   async positions (rooms: ReadonlyArray<{ room: string }>): Promise<Cursor[]> {
@@ -161,23 +155,18 @@ export class MemoryBroker implements Broker {
 
   #append ({ room, text }: Outgoing): StoredMessage {
     const entry = this.#open(room)
-    const bytes = Buffer.byteLength(text)
-    if (entry.top === 0) entry.epoch = randomEpoch()
-    entry.top++
     entry.used = this.#scheduler.now()
-    entry.window.push({ text, bytes, time: entry.used })
-    entry.bytes += bytes
-    this.#trim(entry)
-    return stored(entry, entry.top, text)
+    entry.history ??= new MemoryHistory(randomEpoch())
+    entry.history.push(text, entry.used, this.#options.history)
+    return stored(entry, entry.history.top, text)
   }
 
   /** The offset to continue from, or the hole that a reader who stands at `since` falls into. */
   #judge (entry: RoomEntry, since: Cursor): number | Hole {
-    const before = entry.top - entry.window.length
+    const [before, top] = [beforeOldest(entry), topOf(entry)]
     const beforeFirst = since.offset === 0 && entry.bases.includes(since.epoch)
-    const own = since.epoch === entry.epoch && entry.top > 0
-    if (!beforeFirst && !own) return { type: 'gap', reason: 'epoch', id: at(entry, before) }
-    if (since.offset > entry.top) return { type: 'gap', reason: 'forked', id: topOf(entry), from: topOf(entry) }
+    if (!beforeFirst && since.epoch !== entry.history?.epoch) return { type: 'gap', reason: 'epoch', id: at(entry, before) }
+    if (since.offset > top.offset) return { type: 'gap', reason: 'forked', id: top, from: top }
     if (since.offset < before) return { type: 'gap', reason: 'expired', id: at(entry, before) }
     return since.offset
   }
@@ -189,7 +178,7 @@ export class MemoryBroker implements Broker {
   }
 
   #absent (): RoomEntry {
-    return { subscribed: false, used: this.#scheduler.now(), bases: this.#currentBases(), epoch: 0, top: 0, window: [], bytes: 0 }
+    return { subscribed: false, used: this.#scheduler.now(), bases: this.#currentBases(), history: undefined }
   }
 
   #currentBases (): number[] {
@@ -202,19 +191,8 @@ export class MemoryBroker implements Broker {
     return this.#bases
   }
 
-  #trim (entry: RoomEntry): void {
-    const { size, maxAge, bytes } = this.#options.history
-    const oldestTime = this.#scheduler.now() - maxAge
-    let drop = Math.max(0, entry.window.length - size)
-    for (let i = 0; i < drop; i++) entry.bytes -= (entry.window[i] as Kept).bytes
-    for (; drop < entry.window.length; drop++) {
-      const kept = entry.window[drop] as Kept
-      // The newest message stays however large it is: a window that holds nothing could not repair the live stream.
-      const tooMuch = entry.bytes > bytes && drop < entry.window.length - 1
-      if (kept.time > oldestTime && !tooMuch) break
-      entry.bytes -= kept.bytes
-    }
-    if (drop > 0) entry.window.splice(0, drop)
+  #trim ({ history }: RoomEntry): void {
+    history?.trim(this.#scheduler.now(), this.#options.history)
   }
 
   #sweepLater (): void {
@@ -240,11 +218,15 @@ function stored (entry: RoomEntry, offset: number, text: string): StoredMessage 
 }
 
 function topOf (entry: RoomEntry): Cursor {
-  return at(entry, entry.top)
+  return at(entry, entry.history?.top ?? 0)
 }
 
-function at (entry: RoomEntry, offset: number): Cursor {
-  return { epoch: offset === 0 ? entry.bases[0] as number : entry.epoch, offset }
+function beforeOldest ({ history }: RoomEntry): number {
+  return history?.before ?? 0
+}
+
+function at ({ bases, history }: RoomEntry, offset: number): Cursor {
+  return { epoch: history === undefined || offset === 0 ? bases[0] as number : history.epoch, offset }
 }
 
 function randomEpoch (): number {

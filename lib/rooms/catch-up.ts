@@ -32,24 +32,19 @@ interface Start {
 /**
  * How subscribers of a room come to its live stream: join the room at the broker, take what they missed from its tail or
  * from a backlog read from the broker, and go over to live in the same turn in which they have reached the end of the
- * tail. Nothing is buffered for any of them meanwhile.
+ * tail. Nothing is buffered for any of them meanwhile. One for all rooms.
  */
 export class CatchUp {
-  readonly #room: Room
-  #snapshotOf: { position: Cursor, text: Promise<string | undefined> } | undefined
-
-  constructor (room: Room) {
-    this.#room = room
-  }
+  /** Snapshots that are being asked for, and the position that they are for. */
+  readonly #snapshots = new Map<Room, { position: Cursor, text: Promise<string | undefined> }>()
 
   /** Subscribes `sink`. Rejects, leaving nothing behind, where the broker is away or `signal` is aborted meanwhile. */
-  async begin (sink: Sink, from: From, signal?: Abortable): Promise<Subscriber> {
-    const room = this.#room
+  async begin (room: Room, sink: Sink, from: From, signal?: Abortable): Promise<Subscriber> {
     if (!room.whole) {
       await room.host.inTime(room.join())
       if (!room.whole) await room.host.inTime(room.repair())
     }
-    const start = await this.#start(from)
+    const start = await this.#start(room, from)
     signal?.throwIfAborted()
     if (room.closed) throw retryAfter(new errors.Closing())
     const subscriber = new Subscriber(sink, start.gap?.id ?? start.id, room)
@@ -60,154 +55,151 @@ export class CatchUp {
       subscriber.write(new Batch(room.name, [start.gap]), false)
     }
     const owesSnapshot = start.gap !== undefined || from.since === undefined || from.since === 'earliest'
-    void this.run(subscriber, owesSnapshot && room.host.snapshot !== undefined)
+    void this.run(room, subscriber, owesSnapshot && room.host.snapshot !== undefined)
     return subscriber
   }
 
   /** Brings a subscriber from its position to the live stream, as fast as its sink takes it. */
-  async run (subscriber: Subscriber, owesSnapshot: boolean): Promise<void> {
+  async run (room: Room, subscriber: Subscriber, owesSnapshot: boolean): Promise<void> {
     let fresh = false
     while (!subscriber.closed) {
       if (subscriber.full) await subscriber.writable()
-      else if (owesSnapshot) owesSnapshot = await this.#snapshot(subscriber)
-      else if (this.#isAtEnd(subscriber)) return this.#room.delivery.makeLive(subscriber)
+      else if (owesSnapshot) owesSnapshot = await this.#snapshot(room, subscriber)
+      // The end of the tail is where the room stands.
+      else if (sameCursor(subscriber.position, room.position)) return room.makeLive(subscriber)
       else {
-        const written = this.#writePiece(subscriber, fresh)
-        fresh = written === 'nothing' && await this.#readOn(subscriber.position)
-        owesSnapshot = written === 'gap' && this.#room.host.snapshot !== undefined
+        const written = this.#writePiece(room, subscriber, fresh)
+        fresh = written === 'nothing' && await this.#readOn(room, subscriber.position)
+        owesSnapshot = written === 'gap' && room.host.snapshot !== undefined
       }
     }
   }
 
   /** Always false: nothing is owed any more. */
-  async #snapshot (subscriber: Subscriber): Promise<false> {
-    const { host, name } = this.#room
+  async #snapshot (room: Room, subscriber: Subscriber): Promise<false> {
+    const { host, name } = room
     const id = subscriber.position
     try {
-      const text = await host.inTime(this.#snapshotAt(id))
+      const text = await host.inTime(this.#snapshotAt(room, id))
       if (text !== undefined && !subscriber.closed) subscriber.snapshot(id, text)
     } catch (error) {
       host.log.error({ err: error, room: name }, 'fan-out: the snapshot of a room failed')
       if (subscriber.closed) return false
-      this.#room.leave(subscriber)
+      room.leave(subscriber)
       subscriber.sink.ended(new errors.Snapshot())
     }
     return false
   }
 
   /** The snapshot, asked for once by all who stand at the same position: one that was asked for earlier may be older than that. */
-  #snapshotAt (position: Cursor): Promise<string | undefined> {
-    if (this.#snapshotOf === undefined || !sameCursor(this.#snapshotOf.position, position)) {
-      const { host, name } = this.#room
-      const text = (async () => await host.snapshot?.(name))()
-      const made = this.#snapshotOf = { position, text }
-      text.finally(() => { if (this.#snapshotOf === made) this.#snapshotOf = undefined }).catch(() => {})
-    }
-    return this.#snapshotOf.text
-  }
-
-  #isAtEnd ({ position }: Subscriber): boolean {
-    const { tail } = this.#room
-    return tail.indexAfter(position) === tail.entries.length
+  #snapshotAt (room: Room, position: Cursor): Promise<string | undefined> {
+    const asked = this.#snapshots.get(room)
+    if (asked !== undefined && sameCursor(asked.position, position)) return asked.text
+    const { host, name } = room
+    const text = (async () => await host.snapshot?.(name))()
+    const made = { position, text }
+    this.#snapshots.set(room, made)
+    text.finally(() => { if (this.#snapshots.get(room) === made) this.#snapshots.delete(room) }).catch(() => {})
+    return text
   }
 
   /** Writes what follows the subscriber's position, as far as it is held here and up to the next gap. */
-  #writePiece (subscriber: Subscriber, fresh: boolean): 'nothing' | 'something' | 'gap' {
-    const found = this.#find(subscriber.position, fresh)
+  #writePiece (room: Room, subscriber: Subscriber, fresh: boolean): 'nothing' | 'something' | 'gap' {
+    const found = this.#find(room, subscriber.position, fresh)
     if (found === undefined) return 'nothing'
     const [run, index] = found
     if (index === run.entries.length) {
       // The end of the backlog. Where its last entry is not the top, an epoch has begun since without a loss.
-      const { top } = this.#room.backlog
+      const { top } = room.backlog
       if (top === undefined || notAfter(top, subscriber.position)) return 'nothing'
       subscriber.position = top
       return 'something'
     }
-    const piece = run.piece(this.#room.name, index)
+    const piece = run.piece(room.name, index)
     subscriber.position = piece.end
-    this.#room.counts.delivered += piece.entries.length
+    room.counts.delivered += piece.entries.length
     subscriber.write(piece, false)
     return piece.entries.at(-1)?.type === 'gap' ? 'gap' : 'something'
   }
 
   /** The tail or the backlog, whichever holds the position, and the index of the entry after it. `fresh`: the backlog was asked for since the position was given. */
-  #find (position: Cursor, fresh: boolean): [Run, number] | undefined {
-    this.#room.expireTail()
-    const { tail } = this.#room
+  #find (room: Room, position: Cursor, fresh: boolean): [Run, number] | undefined {
+    room.expireTail()
+    const { tail } = room
     const inTail = tail.indexAfter(position)
-    return inTail >= 0 ? [tail, inTail] : this.#room.backlog.find(position, fresh)
+    return inTail >= 0 ? [tail, inTail] : room.backlog.find(position, fresh)
   }
 
   /** Where what follows `position` is held up to the present. A backlog that the tail has moved away from promises nothing: between the two, messages may be lost by now. */
-  #findAll (position: Cursor): [Run, number] | undefined {
-    const found = this.#find(position, false)
-    const { tail } = this.#room
+  #findAll (room: Room, position: Cursor): [Run, number] | undefined {
+    const found = this.#find(room, position, false)
+    const { tail } = room
     return found === undefined || found[0] === tail || tail.indexAfter(found[0].end) >= 0 ? found : undefined
   }
 
   /** Reads on from `position`. Where that fails, it answers false, once it is worth trying again. */
-  async #readOn (position: Cursor): Promise<boolean> {
+  async #readOn (room: Room, position: Cursor): Promise<boolean> {
     try {
-      await this.#room.backlog.read(position)
+      await room.backlog.read(position)
       return true
     } catch (error) {
-      this.#room.host.log.error({ err: error, room: this.#room.name }, 'fan-out: the window of a room could not be read, trying again')
-      await this.#room.host.retry()
+      room.host.log.error({ err: error, room: room.name }, 'fan-out: the window of a room could not be read, trying again')
+      await room.host.retry()
       return false
     }
   }
 
-  async #start (from: From): Promise<Start> {
-    const { limits, broker } = this.#room.host
-    if (broker.windowless === true) return this.#startHere(from)
-    if (from.since === 'earliest') return await this.#startReading({ limit: limits.page })
-    if (from.since !== undefined) return await this.#resume(from.since)
+  async #start (room: Room, from: From): Promise<Start> {
+    const { limits, broker } = room.host
+    if (broker.windowless === true) return this.#startHere(room, from)
+    if (from.since === 'earliest') return await this.#startReading(room, { limit: limits.page })
+    if (from.since !== undefined) return await this.#resume(room, from.since)
     if (from.last !== undefined) {
       const last = Math.min(from.last, limits.replay ?? limits.page)
-      this.#room.expireTail()
-      const { tail } = this.#room
-      return last <= tail.entries.length ? { id: before(tail.base, tail.entries, last), replayed: last } : await this.#startReading({ last, limit: last })
+      room.expireTail()
+      const { tail } = room
+      return last <= tail.entries.length ? { id: before(tail.base, tail.entries, last), replayed: last } : await this.#startReading(room, { last, limit: last })
     }
-    return { id: this.#room.position, replayed: 0 }
+    return { id: room.position, replayed: 0 }
   }
 
   /** Where nothing is kept: whoever was away has missed something, as far as anybody can tell. */
-  #startHere ({ since }: From): Start {
-    const { name, position: id } = this.#room
+  #startHere (room: Room, { since }: From): Start {
+    const { name, position: id } = room
     return typeof since === 'object' ? { id, recovered: false, replayed: 0, gap: new Gap(name, id, 'expired') } : { id, replayed: 0 }
   }
 
-  async #startReading (request: Pick<ReadRequest, 'last' | 'limit'>): Promise<Start> {
-    const window = await this.#room.backlog.readFromEnd(request)
+  async #startReading (room: Room, request: Pick<ReadRequest, 'last' | 'limit'>): Promise<Start> {
+    const window = await room.backlog.readFromEnd(request)
     const replayed = countMessages(window.entries)
-    const limit = this.#room.host.limits.replay
-    if (limit !== undefined && request.last === undefined && (replayed > limit || window.more)) return await this.#startReading({ last: limit, limit })
+    const limit = room.host.limits.replay
+    if (limit !== undefined && request.last === undefined && (replayed > limit || window.more)) return await this.#startReading(room, { last: limit, limit })
     return { id: window.start, replayed }
   }
 
-  async #resume (since: Cursor): Promise<Start> {
-    let found = this.#findAll(since)
+  async #resume (room: Room, since: Cursor): Promise<Start> {
+    let found = this.#findAll(room, since)
     while (found === undefined) {
-      await this.#room.backlog.read(since)
-      found = this.#find(since, true)
+      await room.backlog.read(since)
+      found = this.#find(room, since, true)
     }
-    const limit = this.#room.host.limits.replay
-    const rest = this.#rest(...found)
+    const limit = room.host.limits.replay
+    const rest = this.#rest(room, ...found)
     const [first] = rest
     const replayed = countMessages(rest)
     if (limit !== undefined && replayed > limit) {
       const id = before(since, rest, limit)
       // What the client has to disown does not depend on how much it is sent.
       const lost = first?.type === 'gap' && first.reason !== 'expired' ? first : undefined
-      return { id, recovered: false, replayed: limit, gap: new Gap(this.#room.name, id, lost?.reason ?? 'overflow', lost?.from) }
+      return { id, recovered: false, replayed: limit, gap: new Gap(room.name, id, lost?.reason ?? 'overflow', lost?.from) }
     }
     if (first?.type === 'gap') return { id: first.id, recovered: false, replayed, gap: first }
     return { id: since, recovered: !rest.some((entry) => entry.type === 'gap'), replayed }
   }
 
   /** All that is held here after an entry: the backlog, and the tail where it goes on from there. */
-  #rest (run: Run, index: number): Entry[] {
-    const { tail } = this.#room
+  #rest (room: Room, run: Run, index: number): Entry[] {
+    const { tail } = room
     const onward = run === tail ? -1 : tail.indexAfter(run.end)
     return onward < 0 ? run.entries.slice(index) : [...run.entries.slice(index), ...tail.entries.slice(onward)]
   }

@@ -55,10 +55,10 @@ export class Delivery {
     this.#fresh = []
   }
 
-  /** To be called where the subscriber has all that came so far: from here on it is given each batch. */
-  makeLive (subscriber: Subscriber): void {
+  /** Ends the round of what came so far; answers the number of the next, for a subscriber that has all of it. */
+  next (): number {
     this.close()
-    subscriber.liveFrom = this.#closed
+    return this.#closed
   }
 
   /** Writes on, until `budget` writes (of a moderate size) are done; answers what is left of it. */
@@ -74,16 +74,17 @@ export class Delivery {
   /** Answers more than 0 where the round is done. */
   #write (round: Round, budget: number): number {
     const { number, batch, cost, owesSnapshot } = round
-    // The iterator of a Set goes on where it stood: it has no `return` that would end it.
-    round.rest ??= this.#room.subscribers.values()
-    for (const subscriber of round.rest) {
-      if (subscriber.liveFrom > number) continue
+    const rest = round.rest ??= this.#room.subscribers.values()
+    // Not `for…of`, which ends the iterator where it is left.
+    for (let next = rest.next(); next.done !== true; next = rest.next()) {
+      const subscriber = next.value
+      if (subscriber.liveFrom === undefined || subscriber.liveFrom > number) continue
       this.#room.counts.delivered += batch.entries.length
       if (!subscriber.write(batch, true) || owesSnapshot) {
         // It goes on at its own pace.
-        subscriber.liveFrom = Infinity
+        subscriber.liveFrom = undefined
         subscriber.position = batch.end
-        void this.#room.catchUp.run(subscriber, owesSnapshot)
+        void this.#room.host.catchUp.run(this.#room, subscriber, owesSnapshot)
       }
       budget -= cost
       if (budget <= 0) return 0

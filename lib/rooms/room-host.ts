@@ -1,5 +1,6 @@
 import type { Broker } from '../brokers/broker.js'
 import type { Scheduler } from '../scheduler.js'
+import type { CatchUp } from './catch-up.js'
 import type { Room } from './room.js'
 import type { TailLimits } from './run.js'
 
@@ -29,6 +30,7 @@ export interface RoomHost {
     /** Writes to live subscribers at the end of one turn; the rest come at the end of the next. */
     slice: number
   }
+  readonly catchUp: CatchUp
   /** What happens in a room is counted here. */
   countsOf (room: string): Counts
   /** The JSON of the room's snapshot, undefined where it has none. */

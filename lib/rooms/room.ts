@@ -5,9 +5,9 @@ import type { Subscriber } from './subscriber.js'
 import { notAfter, sameCursor } from '../cursor.js'
 import { errors } from '../errors.js'
 import { Backlog } from './backlog.js'
-import { CatchUp } from './catch-up.js'
 import { Delivery } from './delivery.js'
 import { Run, toEntry } from './run.js'
+import { Subscribers } from './subscribers.js'
 
 // One for all rooms that have joined.
 const JOINED = Promise.resolve()
@@ -18,33 +18,29 @@ const JOINED = Promise.resolve()
  * A message is accepted only where its `previous` is the position that the room stands at. Anything else is first read
  * from the broker's window, once for all subscribers (`repair`), and only what cannot be read becomes a gap.
  * How a subscriber joins, and catches up, stands in `catch-up.ts`.
+ *
+ * A server can have very many rooms in which nothing happens. Such a room is a position and its subscribers: all else is
+ * made when it is first needed.
  */
 export class Room {
   readonly name: string
   readonly host: RoomHost
   readonly counts: Counts
-  readonly subscribers = new Set<Subscriber>()
-  /**
-   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
-   * does not, so that what a client is told does not depend on who else is here; see `expireTail`.
-   */
-  readonly tail: Run
-  readonly catchUp: CatchUp
-  readonly delivery: Delivery
-  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when its last message came, when it was last compared, when it was found empty. */
+  readonly subscribers = new Subscribers()
+  /** Kept for its host: subscribers on their way in, whether it is to be flushed, when it was last known where the room stands: a message came, or it was joined or compared. */
   joining = 0
   dirty = false
   heard = 0
-  compared = 0
-  emptySince = 0
 
   #position: Cursor = { epoch: 0, offset: 0 }
   /** What came while the room was joining or being repaired, in the order of coming. */
-  #inbox: Array<StoredMessage | LiveHole> = []
+  #inbox: Array<StoredMessage | LiveHole> | undefined
   #inboxLost = false
   #whole = false
   #joined: Promise<void> | undefined
+  #tail: Run | undefined
   #backlog: Backlog | undefined
+  #delivery: Delivery | undefined
   #closed = false
   #repairing: Promise<void> | undefined
 
@@ -52,15 +48,26 @@ export class Room {
     this.name = name
     this.host = host
     this.counts = host.countsOf(name)
-    this.tail = new Run(this.#position, [], host.broker.windowless !== true)
-    this.catchUp = new CatchUp(this)
-    this.delivery = new Delivery(this)
+  }
+
+  /**
+   * Messages up to `position`, contiguous: a resume from within costs the broker nothing. It holds nothing that the window
+   * does not, so that what a client is told does not depend on who else is here; see `expireTail`.
+   */
+  get tail (): Run {
+    this.#tail ??= new Run(this.#position, [], this.host.broker.windowless !== true)
+    return this.#tail
   }
 
   /** What was last read from the broker for those who are behind the tail. */
   get backlog (): Backlog {
     this.#backlog ??= new Backlog(this)
     return this.#backlog
+  }
+
+  get delivery (): Delivery {
+    this.#delivery ??= new Delivery(this)
+    return this.#delivery
   }
 
   /** The id of the last message accepted, or of the gap passed since. */
@@ -79,7 +86,7 @@ export class Room {
 
   close (): void {
     this.#closed = true
-    for (const subscriber of this.subscribers) {
+    for (const subscriber of this.subscribers.values()) {
       subscriber.close()
       subscriber.sink.ended(new errors.Closing())
     }
@@ -97,6 +104,7 @@ export class Room {
 
   async #join (): Promise<void> {
     this.#moveTo(await this.host.inTime(this.host.broker.subscribe(this.name)))
+    this.heard = this.host.scheduler.now()
     this.#whole = true
     for (const message of this.#takeInbox()) this.receive(message)
     if (this.#inboxLost) void this.repair()
@@ -111,7 +119,8 @@ export class Room {
       return
     }
     if (this.#whole && notAfter(message.id, this.#position)) return // a repeat
-    if (this.#inbox.length < this.host.limits.inbox) this.#inbox.push(message)
+    const inbox = this.#inbox ??= []
+    if (inbox.length < this.host.limits.inbox) inbox.push(message)
     else this.#inboxLost = true
     if (this.#whole) void this.repair()
   }
@@ -121,7 +130,7 @@ export class Room {
    * live stream may have moved on since.
    */
   compare (asked: Cursor, top: Cursor): void {
-    this.compared = this.host.scheduler.now()
+    this.heard = this.host.scheduler.now()
     if (!this.#whole || sameCursor(top, this.#position) || sameCursor(top, asked)) return
     if (notAfter(asked, top) && notAfter(top, this.#position)) return
     void this.repair()
@@ -137,7 +146,7 @@ export class Room {
     this.#whole = false
     this.counts.repairs++
     while (!this.#closed) {
-      const waiting = this.#inbox.length
+      const waiting = this.#inbox?.length ?? 0
       const lost = this.#inboxLost
       this.#inboxLost = false
       const window = await this.#readOn()
@@ -184,8 +193,8 @@ export class Room {
   }
 
   #takeInbox (): Array<StoredMessage | LiveHole> {
-    const inbox = this.#inbox
-    this.#inbox = []
+    const inbox = this.#inbox ?? []
+    this.#inbox = undefined
     return inbox
   }
 
@@ -208,20 +217,27 @@ export class Room {
 
   /** Forgets what is too old for the window. To be called before something is looked up in the tail, and not between a look-up and the use of what it found. */
   expireTail (): void {
-    this.tail.expire(this.host.scheduler.now() - this.host.limits.tail.maxAge)
+    if (this.#tail === undefined) return
+    this.#tail.expire(this.host.scheduler.now() - this.host.limits.tail.maxAge)
+    if (this.#tail.entries.length === 0) this.#tail = undefined
   }
 
   /** Forgets what nobody is likely to ask for again. */
   sweep (linger: number): void {
     this.#backlog?.sweep(linger)
-    this.tail.forgetPiece()
+    this.#tail?.forgetPiece()
     this.expireTail()
   }
 
   /** Stands at `position`, with no message between it and what follows. */
   #moveTo (position: Cursor): void {
     this.#position = position
-    this.tail.reset(position)
+    this.#tail = undefined
+  }
+
+  /** To be called where the subscriber has all that came so far: from here on it is given each batch. */
+  makeLive (subscriber: Subscriber): void {
+    subscriber.liveFrom = this.#delivery?.next() ?? 0
   }
 
   leave (subscriber: Subscriber): void {

@@ -5,6 +5,7 @@ import type { Counts, Log, RoomHost } from './room-host.js'
 import type { Sink, Subscriber } from './subscriber.js'
 import { Deadlines } from '../deadlines.js'
 import { errors, retryAfter } from '../errors.js'
+import { CatchUp } from './catch-up.js'
 import { Comparison } from './comparison.js'
 import { Room } from './room.js'
 
@@ -42,6 +43,7 @@ export class Rooms implements RoomHost {
   readonly log: Log
   readonly limits: RoomHost['limits']
   readonly snapshot: RoomHost['snapshot']
+  readonly catchUp = new CatchUp()
   readonly counts = { published: 0, received: 0, delivered: 0, gaps: 0, repairs: 0 }
   /** Of the servers' own rooms. */
   readonly #internalCounts = { received: 0, delivered: 0, gaps: 0, repairs: 0 }
@@ -50,8 +52,8 @@ export class Rooms implements RoomHost {
   readonly #timeout: number
   readonly #deadlines: Deadlines
   readonly #rooms = new Map<string, Room>()
-  /** Rooms with no subscriber, the one that has been so the longest first. */
-  readonly #empty = new Set<Room>()
+  /** Rooms with no subscriber, and since when; the one that has been so the longest first. */
+  readonly #empty = new Map<Room, number>()
   readonly #comparison: Comparison
   #dirty: Room[] = []
   #retrying: Promise<void> | undefined
@@ -113,7 +115,7 @@ export class Rooms implements RoomHost {
     this.#empty.delete(room)
     room.joining++
     try {
-      return await room.catchUp.begin(sink, from, signal)
+      return await this.catchUp.begin(room, sink, from, signal)
     } finally {
       room.joining--
       this.left(room)
@@ -173,9 +175,8 @@ export class Rooms implements RoomHost {
   left (room: Room): void {
     if (room.subscribers.size > 0 || room.joining > 0 || room.closed) return
     this.#empty.delete(room)
-    this.#empty.add(room)
-    room.emptySince = this.scheduler.now()
-    if (this.#empty.size > LINGERING) this.#forget(this.#empty.values().next().value as Room)
+    this.#empty.set(room, this.scheduler.now())
+    if (this.#empty.size > LINGERING) this.#forget(this.#empty.keys().next().value as Room)
   }
 
   #forget (room: Room): void {
@@ -218,14 +219,14 @@ export class Rooms implements RoomHost {
 
   #tick (): void {
     const now = this.scheduler.now()
-    for (const room of this.#empty) {
-      if (now - room.emptySince < this.#linger) break
+    for (const [room, since] of this.#empty) {
+      if (now - since < this.#linger) break
       this.#forget(room)
     }
     // The last message before a silence can be lost on a healthy connection, with nothing after it to show the hole.
     const quiet: Room[] = []
     for (const room of this.#rooms.values()) {
-      if (now - Math.max(room.heard, room.compared) >= COMPARE) quiet.push(room)
+      if (now - room.heard >= COMPARE) quiet.push(room)
       room.sweep(this.#linger)
     }
     this.#comparison.doubt(quiet)

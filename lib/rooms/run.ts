@@ -108,14 +108,6 @@ export class Run {
     for (const entry of this.entries.splice(0, count)) this.#bytes -= (entry as Message).size
     this.#times.splice(0, count)
   }
-
-  /** Starts anew at `base`. */
-  reset (base: Cursor): void {
-    this.base = base
-    this.entries.length = 0
-    this.#times.length = 0
-    this.#bytes = 0
-  }
 }
 
 /** What a broker gave, as the rooms hand it on. */

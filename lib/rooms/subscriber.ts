@@ -44,7 +44,7 @@ export class Subscriber {
   /** Where it stands, while it is catching up. */
   position: Cursor
   /** The first round that it is to be given, see `Delivery`; none while it is catching up. */
-  liveFrom = Infinity
+  liveFrom: number | undefined
   readonly #room: { leave (subscriber: Subscriber): void }
   #closed = false
   #full = false

@@ -42,7 +42,9 @@ export class WebSocketRoom implements Sink {
   #leaving = 0
   #joined: Subscriber | undefined
   #subscriber: Subscriber | undefined
-  #subscribing: Frame<'subscribe'> | undefined
+  /** Of the last subscribe: its reference, and whether it asked for the presence too. */
+  #ref: ClientFrame['ref']
+  #withPresence = false
   /** What ends with the subscription, or with the attempt: its part in the presence. */
   #ends: Array<() => void> | undefined
 
@@ -78,13 +80,14 @@ export class WebSocketRoom implements Sink {
     let caller
     do {
       caller = this.#connection.caller
-      await this.#allow(frame)
+      await this.#allow(frame.presence === true)
       // Rights may have been withdrawn, or the connection gone, while the app was asked; or a fresh token come, which is then the one that counts.
       pending.throwIfAborted()
     } while (caller !== this.#connection.caller)
-    this.#subscribing = frame
+    this.#ref = frame.ref
+    this.#withPresence = frame.presence === true
     // Before the subscribe: what happens after its answer is told.
-    if (frame.presence === true) await this.#watch()
+    if (this.#withPresence) await this.#watch()
     const joined = await rooms.subscribe(this.name, this, { since: frame.since, last: frame.replay }, pending)
     // Where the room has ended it meanwhile, there is nothing to hold.
     if (joined.closed) return
@@ -94,11 +97,11 @@ export class WebSocketRoom implements Sink {
     if (caller !== this.#connection.caller) await this.review()
   }
 
-  /** Throws where the caller may not have what the frame asks for. */
-  async #allow (frame: Frame<'subscribe'>): Promise<void> {
+  /** Throws where the caller may not have what is asked for. */
+  async #allow (presence: boolean): Promise<void> {
     const { caller, services: { access } } = this.#connection
     await access.allow(caller, 'subscribe', this.name)
-    if (frame.presence === true) await access.allow(caller, 'presence', this.name)
+    if (presence) await access.allow(caller, 'presence', this.name)
   }
 
   unsubscribe (frame: Frame<'unsubscribe'>): void {
@@ -127,7 +130,7 @@ export class WebSocketRoom implements Sink {
     const joined = this.#joined
     if (joined === undefined) return
     try {
-      await this.#allow(this.#subscribing as Frame<'subscribe'>)
+      await this.#allow(this.#withPresence)
       if (this.#joined === joined) this.#join()
     } catch (error) {
       if (this.#joined === joined) this.ended(asFanOutError(error))
@@ -157,7 +160,7 @@ export class WebSocketRoom implements Sink {
 
   subscribed ({ id, recovered, replayed }: Subscribed, subscriber: Subscriber): void {
     this.#subscriber = subscriber
-    this.#connection.send({ type: 'subscribed', room: this.name, id: formatCursor(id), recovered, replayed, ref: this.#subscribing?.ref })
+    this.#connection.send({ type: 'subscribed', room: this.name, id: formatCursor(id), recovered, replayed, ref: this.#ref })
   }
 
   write (batch: Batch, live: boolean): boolean {

@@ -28,7 +28,7 @@ export const mutants: Mutant[] = [
   {
     what: 'the tail is kept over a gap',
     file: 'rooms/room.ts',
-    find: '    this.#position = position\n    this.tail.reset(position)',
+    find: '    this.#position = position\n    this.#tail = undefined',
     replace: '    this.#position = position'
   },
   {
@@ -52,7 +52,7 @@ export const mutants: Mutant[] = [
   {
     what: 'quiet rooms are not compared',
     file: 'rooms/rooms.ts',
-    find: 'if (now - Math.max(room.heard, room.compared) >= COMPARE) quiet.push(room)',
+    find: 'if (now - room.heard >= COMPARE) quiet.push(room)',
     replace: ''
   },
   {
@@ -112,8 +112,8 @@ export const mutants: Mutant[] = [
   {
     what: 'who becomes live is given what it has',
     file: 'rooms/delivery.ts',
-    find: '    this.close()\n    subscriber.liveFrom',
-    replace: '    subscriber.liveFrom'
+    find: '    this.close()\n    return this.#closed',
+    replace: '    return this.#closed'
   },
   {
     what: 'who was too slow goes on from where it was before',
@@ -124,7 +124,7 @@ export const mutants: Mutant[] = [
   {
     what: 'who was too slow stays live',
     file: 'rooms/delivery.ts',
-    find: '        subscriber.liveFrom = Infinity\n',
+    find: '        subscriber.liveFrom = undefined\n',
     replace: ''
   },
   {
@@ -136,8 +136,8 @@ export const mutants: Mutant[] = [
   {
     what: 'who becomes live in the middle of a round is given it',
     file: 'rooms/delivery.ts',
-    find: 'if (subscriber.liveFrom > number) continue',
-    replace: 'if (subscriber.liveFrom === Infinity) continue'
+    find: 'if (subscriber.liveFrom === undefined || subscriber.liveFrom > number) continue',
+    replace: 'if (subscriber.liveFrom === undefined) continue'
   },
   {
     what: 'each slice of a round begins it anew',
@@ -160,8 +160,8 @@ export const mutants: Mutant[] = [
   {
     what: 'an old backlog answers a resume',
     file: 'rooms/catch-up.ts',
-    find: 'let found = this.#findAll(since)',
-    replace: 'let found = this.#find(since, false)'
+    find: 'let found = this.#findAll(room, since)',
+    replace: 'let found = this.#find(room, since, false)'
   },
   {
     what: 'the limit on replay hides that history was rewritten',
@@ -178,7 +178,7 @@ export const mutants: Mutant[] = [
   {
     what: 'no snapshot after a gap in the replay',
     file: 'rooms/catch-up.ts',
-    find: "owesSnapshot = written === 'gap' && this.#room.host.snapshot !== undefined",
+    find: "owesSnapshot = written === 'gap' && room.host.snapshot !== undefined",
     replace: 'owesSnapshot = false'
   },
   {
