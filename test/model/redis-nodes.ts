@@ -33,8 +33,11 @@ export class RedisNodes implements Nodes {
 
   async #script (node: number, script: string, keys: string[], { seen, suspicion, detects }: Caller, args: Array<string | number>): Promise<any> {
     const [before, redis] = [await this.#lineage(node), this.#redis[node]!]
-    const shared = [randomInt(1, 2 ** 48 - 1), detects ? '' : '-', 30 * HOUR, seen.map(formatCursor).join(' '), suspicion]
-    const reply = await redis.eval(script, keys.length, ...keys, ...shared, 'PUBLISH', this.#room, ...args)
+    const [epoch, identity, brought] = [randomInt(1, 2 ** 48 - 1), detects ? '' : '-', seen.map(formatCursor).join(' ')]
+    const shared = script === positions
+      ? ['PUBLISH', identity, 30 * HOUR, epoch, brought, suspicion, this.#room]
+      : [epoch, identity, 30 * HOUR, brought, suspicion, 'PUBLISH', this.#room]
+    const reply = await redis.eval(script, keys.length, ...keys, ...shared, ...args)
     return [reply, await this.#lineage(node) !== before]
   }
 
@@ -61,7 +64,7 @@ export class RedisNodes implements Nodes {
   }
 
   async positions (node: number, caller: Caller): Promise<{ top: Cursor, changed: boolean }> {
-    const [[top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], caller, [])
+    const [[, top], changed] = await this.#script(node, positions, [this.#meta, this.#stream], caller, [])
     await this.#note(node)
     return { top: parseCursor(top)!, changed }
   }

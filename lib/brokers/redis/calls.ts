@@ -10,18 +10,19 @@ import type { Witness, Witnesses } from './witness.js'
 import { randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
+import { systemScheduler } from '../../scheduler.js'
 import { isCluster } from './client.js'
 import { selectDatabase } from './connection.js'
 import { Identities, NONE } from './identities.js'
 import { parseSegments } from './lineage.js'
-import { positions } from './positions.js'
 import { publish } from './publish.js'
 import { read } from './read.js'
 import { Replicas, TooFewReplicas } from './replicas.js'
 import { Script } from './script.js'
 import { inOneSlot, nodeOf } from './sharded-live.js'
+import { Tops } from './tops.js'
 
-const scripts = { publish: new Script(publish), positions: new Script(positions), read: new Script(read) }
+const scripts = { publish: new Script(publish), read: new Script(read) }
 
 // What the Redis says of itself, as far as it may.
 const ABOUT = `
@@ -39,16 +40,11 @@ const DAY = 24 * 60 * 60 * 1000
 
 type Values = ReadonlyArray<string | number>
 
-// So many announcements of our own can be on their way.
-const BROUGHT = 10_000
-
 interface Call<T> {
   connection: Connection
   room: string
   deadline: number
   send (client: RedisClient, keys: readonly string[], args: Values): Promise<T>
-  /** It asks for the room's top. */
-  asks?: boolean
   keys?: readonly string[]
   args?: Values
   /** Where what this server has seen is brought, and the reply holds the top. */
@@ -73,9 +69,8 @@ export class Calls {
   /** Where one changes, or without them a link, all that was seen is held against the Redis that is there now. */
   readonly #identities: Identities
   readonly #changed: () => void
-  /** The epochs last brought when a top was asked for, and those before them. */
-  #brought = new Set<number>()
-  #broughtBefore = new Set<number>()
+  readonly #lifetime: number
+  readonly #tops: Tops
   /** Why the subscribers were not sent the last message, where they were not. */
   #unsent = ''
 
@@ -90,6 +85,18 @@ export class Calls {
     const linked = (): void => { if (!this.#identities.detects) changed() }
     this.#commands = connect(linked)
     this.#publishes = this.#replicas === undefined ? this.#commands : connect(linked)
+    this.#lifetime = 2 * DAY + options.history.maxAge
+    this.#tops = new Tops({
+      connection: this.#commands,
+      keys,
+      witnesses,
+      identities: this.#identities,
+      scheduler: options.scheduler ?? systemScheduler,
+      trusts: options.failover === 'trust',
+      lifetime: this.#lifetime,
+      publishCommand: this.#publishCommand,
+      identify: (identity, room) => this.#identify(identity, room)
+    })
   }
 
   /** The client that answers questions; on a Cluster it knows where the slots are. */
@@ -115,32 +122,14 @@ export class Calls {
     if (this.#replicas !== undefined) await this.#publishes.run((client) => client.wait(0, 1), deadline)
   }
 
-  /** Whether what was announced was found out by this server, when it asked for the room's top: the answer says it all. */
+  /** See `Tops.announced`. */
   announced (epoch: string): boolean {
-    return this.#brought.has(Number(epoch)) || this.#broughtBefore.has(Number(epoch))
-  }
-
-  #remember (epoch: number): void {
-    // Half is forgotten at once: to find the oldest of a set from whose front much was deleted takes longer the larger it is.
-    if (this.#brought.size === BROUGHT) {
-      this.#broughtBefore = this.#brought
-      this.#brought = new Set()
-    }
-    this.#brought.add(epoch)
+    return this.#tops.announced(epoch)
   }
 
   /** The top of the room. */
   async position (room: string, deadline: number): Promise<Cursor> {
-    const [top, identity] = await this.#run<[string, string]>({
-      connection: this.#commands,
-      room,
-      deadline,
-      send: (...values) => scripts.positions.run(...values),
-      asks: true,
-      witness: { of: this.#witnesses.of(room), topOf: ([top]) => top }
-    })
-    this.#identify(identity, room)
-    return parseCursor(top) as Cursor
+    return await this.#tops.of(room, deadline)
   }
 
   /** `since`: what follows the offset `from`; `last`: so many. */
@@ -193,18 +182,16 @@ export class Calls {
     return isCluster(this.#options.client) ? 'SPUBLISH' : 'PUBLISH'
   }
 
-  async #run<T> ({ connection, room, deadline, send, asks = false, keys = [], args = [], witness }: Call<T>): Promise<T> {
+  async #run<T> ({ connection, room, deadline, send, keys = [], args = [], witness }: Call<T>): Promise<T> {
     const allKeys = [this.#keys.meta(room), this.#keys.stream(room), ...keys]
-    const lifetime = 2 * DAY + this.#options.history.maxAge
     return await connection.run(async (client) => {
       // Fresh at every try: two tries can come to two Redises, and an epoch belongs to one.
       const epoch = randomInt(1, 2 ** 48 - 1)
-      if (asks) this.#remember(epoch)
       const brought = witness?.of.seen ?? []
       const node = nodeOf(client, this.#keys.meta(room))
       const link = { index: connection === this.#commands ? 0 : 1, link: connection.linkTo(node) }
       const suspicion = witness?.of.suspicion(link, this.#options.failover === 'trust') ?? ''
-      const reply = await send(client, allKeys, [epoch, this.#identities.get(node), lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
+      const reply = await send(client, allKeys, [epoch, this.#identities.get(node), this.#lifetime, brought.map(formatCursor).join(' '), suspicion, this.#publishCommand, this.#keys.channel(room), ...args])
       witness?.of.confirm(brought, parseCursor(witness.topOf(reply)) as Cursor, link)
       return reply
     }, deadline)

@@ -2,6 +2,7 @@ import type { Scheduler } from '../../scheduler.js'
 import type { RedisClient } from './client.js'
 import { errors, retryAfter } from '../../errors.js'
 import { Connection } from './connection.js'
+import { Gathering } from './gathering.js'
 
 export interface LiveEvents {
   message (room: string, payload: string): void
@@ -26,7 +27,7 @@ export interface LiveLink {
   untilWhole (deadline: number): Promise<void>
 }
 
-// Commands that are sent without waiting for each other, and the pause before what was refused is tried again, in ms.
+// Channels that are subscribed to at once, and the pause before what was refused is tried again, in ms.
 const TOGETHER = 500
 const AGAIN = 500
 const TIMEOUT = 2_000
@@ -44,6 +45,7 @@ export class Live implements LiveLink {
   /** The channels that are subscribed to, or are to be, and the rooms they are of. */
   readonly #wanted = new Map<string, string>()
   readonly #turns = new Turns()
+  readonly #asks: Gathering<string, unknown>
   #whole = false
   readonly #waiting = new Set<() => void>()
   #mending = 0
@@ -56,6 +58,8 @@ export class Live implements LiveLink {
     this.#scheduler = scheduler
     this.#events = events
     this.#sharded = sharded
+    // Shards take one channel of a slot with another only where both are theirs.
+    this.#asks = new Gathering(scheduler, sharded ? 1 : TOGETHER, (channels) => this.#subscribe(channels))
     client.on(sharded ? 'smessage' : 'message', (channel: string, payload: string) => {
       const room = this.#wanted.get(channel)
       if (room !== undefined) events.message(room, payload)
@@ -95,7 +99,7 @@ export class Live implements LiveLink {
           if (!this.#whole || this.#closed) await this.untilWhole(deadline)
           const mending = this.#mending
           try {
-            await this.#ask(channel)
+            await this.#asks.add(channel)
             if (this.#whole && mending === this.#mending) return
           } catch (error) {
             if (isMoved(error)) throw error
@@ -115,14 +119,23 @@ export class Live implements LiveLink {
     return this.#turns.take(channel, async () => {
       this.#wanted.delete(channel)
       if (!this.#connection.ready) return
+      this.#connection.gather()
       const left = this.#sharded ? this.#client.sunsubscribe(channel) : this.#client.unsubscribe(channel)
       await this.#connection.answer(left, TIMEOUT).catch(() => {})
     })
   }
 
-  #ask (channel: string): Promise<unknown> {
+  async #subscribe (channels: readonly string[]): Promise<Array<Error | undefined>> {
     this.#connection.gather()
-    return this.#connection.answer(this.#sharded ? this.#client.ssubscribe(channel) : this.#client.subscribe(channel), TIMEOUT)
+    try {
+      await this.#connection.answer(this.#sharded ? this.#client.ssubscribe(...channels) : this.#client.subscribe(...channels), TIMEOUT)
+      return []
+    } catch (error) {
+      if (channels.length === 1 || (error as Error).name !== 'ReplyError') throw error
+      // One that is refused takes the others with it.
+      const asked = await Promise.all(channels.map(async (channel) => await this.#subscribe([channel]).catch((error: Error) => [error])))
+      return asked.map(([error]) => error)
+    }
   }
 
   async #mend (): Promise<void> {
@@ -133,7 +146,7 @@ export class Live implements LiveLink {
         const mended: string[] = []
         for (let i = 0; i < wanted.length; i += TOGETHER) {
           await Promise.all(wanted.slice(i, i + TOGETHER).filter(([channel]) => this.#wanted.has(channel)).map(async ([channel, room]) => {
-            await this.#ask(channel).then(() => mended.push(room), (error: unknown) => {
+            await this.#asks.add(channel).then(() => mended.push(room), (error: unknown) => {
               if (!isMoved(error)) throw error
               this.#wanted.delete(channel)
               this.#events.moved?.()

@@ -1,28 +1,5 @@
-/**
- * What every script does first. `KEYS[1]` is the room's meta, `KEYS[2]` its stream. `ARGV[1]` is a fresh epoch,
- * `ARGV[2]` the identity that the caller last saw, or `-` where it goes by none, `ARGV[3]` how long the meta is to live, in
- * ms, `ARGV[4]` what the caller has seen (`epoch-offset`, a space between them), and `ARGV[5]` its suspicion (`witness.ts`).
- *
- * The meta is a hash: `r` the identity (`master_replid`) of the Redis in which it was last written by a caller who goes by
- * that, else `-`; `n` the top offset, `l` the lineage (`epoch:start:flagged:opened`, a space between segments, `opened` in
- * s), `x` what was reported as lost (`epoch-offset`), `b` the bytes of the window. Epochs stay strings: Lua would make
- * 1.7e+15 of them.
- *
- * The rules:
- * - No meta is a new history, whose only segment begins at 0. An old stream is never mixed with it.
- * - Another identity may have lost the end of what the last one wrote. A segment is opened at the top, unflagged, so that
- *   no two messages can ever have one id. Where nothing was lost, nobody learns of it.
- * - Where no identity is known, each new link of a caller stands for one: it may lead to another Redis. A segment is opened
- *   when a link first touches the room. It is flagged where the caller suspects a loss, unless another has flagged one
- *   since the caller last stood in the room: so a failover that breaks the links of many servers is told once.
- * - A caller that has seen what is not in the lineage proves a loss. A flagged segment is opened at the top, once for each
- *   position up to which a branch is known to be lost, and everybody who passes into it is told. Closed segments are
- *   left as they are: readers who have passed them would never hear of a flag set there.
- *
- * The first command that writes is one that honours `maxmemory`, and types are found out by reads before it: a script
- * that fails has written nothing.
- */
-export const prelude = `
+/** When it is, and which Redis this is: `identity`, and `who`, which is empty where the caller knew. */
+export const here = `
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 local identity = '-'
@@ -30,6 +7,17 @@ if ARGV[2] ~= '-' then
   local info = redis.pcall('INFO', 'replication')
   identity = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or '-'
 end
+local who = identity == ARGV[2] and '' or identity
+
+-- The meta lives on. Written once an hour at most.
+local function stay (meta, lifetime)
+  if redis.call('PTTL', meta) < lifetime - 3600000 then redis.call('PEXPIRE', meta, lifetime) end
+end
+`
+
+/** The rest of it, of one room. */
+export const room = `
+local identity = identity
 local meta = redis.call('HMGET', KEYS[1], 'r', 'n', 'l', 'x', 'b')
 local top = tonumber(meta[2] or '0')
 local marks = meta[4] or ''
@@ -69,8 +57,10 @@ for epoch, offset in string.gmatch(ARGV[4], '(%d+)-(%d+)') do
     lost = true
   end
 end
-local _, count = string.gsub(marks, '%S+', '')
-for _ = 17, count do marks = string.gsub(marks, '^%S+ ', '') end
+if lost then
+  local _, count = string.gsub(marks, '%S+', '')
+  for _ = 17, count do marks = string.gsub(marks, '^%S+ ', '') end
+end
 
 local suspects, known = touched and ARGV[5] ~= '0', false
 for _, segment in ipairs(segments) do
@@ -80,7 +70,6 @@ end
 local flagged = not begun and (lost or suspects)
 if not begun and (changed or touched or flagged) then open(flagged) end
 changed = changed or flagged
-local who = identity == ARGV[2] and '' or identity
 if identity == '-' then identity = meta[1] or '-' end
 
 -- Segments whose messages are all gone, a day after they were closed.
@@ -106,7 +95,7 @@ end
 -- themselves that their links are new.
 local function announce () if changed then redis.pcall(ARGV[6], ARGV[7], 'l ' .. ARGV[1]) end end
 
--- For scripts that only ask: writes what they found out. The meta lives on. Where memory is full, a boundary that lost
+-- For scripts that only ask: writes what they found out. Where memory is full, a boundary that lost
 -- nothing can be written down later, and reading goes on; without what proves a loss it may not. Answers the error.
 local function keep ()
   if changed or touched then
@@ -119,7 +108,32 @@ local function keep ()
       return kept
     end
   end
-  -- Written once an hour at most.
-  if redis.call('PTTL', KEYS[1]) < ARGV[3] - 3600000 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+  stay(KEYS[1], ARGV[3])
 end
 `
+
+/**
+ * What every script does first. `KEYS[1]` is the room's meta, `KEYS[2]` its stream. `ARGV[1]` is a fresh epoch,
+ * `ARGV[2]` the identity that the caller last saw, or `-` where it goes by none, `ARGV[3]` how long the meta is to live, in
+ * ms, `ARGV[4]` what the caller has seen (`epoch-offset`, a space between them), and `ARGV[5]` its suspicion (`witness.ts`).
+ *
+ * The meta is a hash: `r` the identity (`master_replid`) of the Redis in which it was last written by a caller who goes by
+ * that, else `-`; `n` the top offset, `l` the lineage (`epoch:start:flagged:opened`, a space between segments, `opened` in
+ * s), `x` what was reported as lost (`epoch-offset`), `b` the bytes of the window. Epochs stay strings: Lua would make
+ * 1.7e+15 of them.
+ *
+ * The rules:
+ * - No meta is a new history, whose only segment begins at 0. An old stream is never mixed with it.
+ * - Another identity may have lost the end of what the last one wrote. A segment is opened at the top, unflagged, so that
+ *   no two messages can ever have one id. Where nothing was lost, nobody learns of it.
+ * - Where no identity is known, each new link of a caller stands for one: it may lead to another Redis. A segment is opened
+ *   when a link first touches the room. It is flagged where the caller suspects a loss, unless another has flagged one
+ *   since the caller last stood in the room: so a failover that breaks the links of many servers is told once.
+ * - A caller that has seen what is not in the lineage proves a loss. A flagged segment is opened at the top, once for each
+ *   position up to which a branch is known to be lost, and everybody who passes into it is told. Closed segments are
+ *   left as they are: readers who have passed them would never hear of a flag set there.
+ *
+ * The first command that writes is one that honours `maxmemory`, and types are found out by reads before it: a script
+ * that fails has written nothing.
+ */
+export const prelude = here + room

@@ -13,7 +13,7 @@ export interface Link { readonly index: number, readonly link: string }
  * however high it is.
  */
 export class Witness {
-  readonly #seen = new Map<number, number>()
+  #seen: readonly Cursor[] = []
   /** Where epochs began: the position before their first. */
   #beginnings: Map<number, Cursor> | undefined
   /** The last confirmed or observed, in the order of coming. */
@@ -21,9 +21,10 @@ export class Witness {
   /** By connection: the link over which the room was last asked about, and the epoch in which it then stood. */
   readonly #contacts: Array<{ link: string, epoch: number } | undefined> = []
 
-  observe ({ epoch, offset }: Cursor): void {
-    if (offset > (this.#seen.get(epoch) ?? -1)) this.#seen.set(epoch, offset)
-    if (this.#last?.epoch !== epoch || offset > this.#last.offset) this.#last = { epoch, offset }
+  observe (position: Cursor): void {
+    const before = this.#seen.find(({ epoch }) => epoch === position.epoch)
+    if (before === undefined || position.offset > before.offset) this.#seen = [...this.#seen.filter((other) => other !== before), position]
+    if (this.#last?.epoch !== position.epoch || position.offset > this.#last.offset) this.#last = position
   }
 
   /**
@@ -45,8 +46,8 @@ export class Witness {
   }
 
   /** What is to be brought with the next call of a script. */
-  get seen (): Cursor[] {
-    return [...this.#seen].map(([epoch, offset]) => ({ epoch, offset }))
+  get seen (): readonly Cursor[] {
+    return this.#seen
   }
 
   /**
@@ -62,7 +63,7 @@ export class Witness {
   /** A script has judged `brought`, over `over`, and the room stands at `top`. What was seen since is still to be brought. */
   confirm (brought: readonly Cursor[], top: Cursor, { index, link }: Link): void {
     this.#contacts[index] = { link, epoch: top.epoch }
-    for (const { epoch, offset } of brought) if (this.#seen.get(epoch) === offset) this.#seen.delete(epoch)
+    this.#seen = this.#seen.filter((position) => !brought.includes(position))
     this.observe(top)
   }
 
