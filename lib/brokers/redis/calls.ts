@@ -132,6 +132,11 @@ export class Calls {
     return await this.#tops.of(room, deadline)
   }
 
+  /** See `Tops.ofAll`. */
+  async positions (rooms: readonly string[], deadline: number): Promise<Array<Cursor | Error>> {
+    return await this.#tops.ofAll(rooms, deadline)
+  }
+
   /** `since`: what follows the offset `from`; `last`: so many. */
   async read (room: string, mode: 'last' | 'since', from: number, limit: number, deadline: number): Promise<Reading> {
     const [segments, top, before, more, ...entries] = await this.#run<Array<string | number>>({

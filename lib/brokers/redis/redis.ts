@@ -130,15 +130,12 @@ export class RedisBroker implements Broker {
   }
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
-    const deadline = this.#deadline()
-    const results = await Promise.allSettled(rooms.map(async ({ room, seen }) => {
-      this.#witnesses.of(room).observe(seen)
-      return await this.#calls.position(room, deadline)
-    }))
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined && results.every(({ status }) => status === 'rejected')) throw failed.reason
+    for (const { room, seen } of rooms) this.#witnesses.of(room).observe(seen)
+    const tops = await this.#calls.positions(rooms.map(({ room }) => room), this.#deadline())
+    const failed = tops.find((top) => top instanceof Error)
+    if (failed !== undefined && tops.every((top) => top instanceof Error)) throw failed
     // One room whose keys are in disorder must not keep the others from being compared; it is asked about again soon.
-    return results.map((result, i) => result.status === 'fulfilled' ? result.value : rooms[i]!.seen)
+    return tops.map((top, i) => top instanceof Error ? rooms[i]!.seen : top)
   }
 
   async close (): Promise<void> {
@@ -178,7 +175,7 @@ export class RedisBroker implements Broker {
   async #compareUnsubscribed (): Promise<void> {
     const rooms = this.#witnesses.unsubscribed
     for (let i = 0; i < rooms.length && this.#events !== undefined; i += TOGETHER) {
-      await Promise.allSettled(rooms.slice(i, i + TOGETHER).map((room) => this.#calls.position(room, this.#deadline())))
+      await this.#calls.positions(rooms.slice(i, i + TOGETHER), this.#deadline())
     }
   }
 }

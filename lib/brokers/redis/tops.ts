@@ -41,6 +41,7 @@ interface Asked { room: string, deadline: number }
 /** Asks where rooms stand: on a single Redis, all rooms of a turn of the event loop by one call; on a Cluster, where each is in a slot of its own, each by one. */
 export class Tops {
   readonly #options: TopsOptions
+  readonly #most: number
   readonly #gathering: Gathering<Asked, Cursor>
   /** The epochs last brought, and those before them. */
   #brought = new Set<number>()
@@ -48,12 +49,21 @@ export class Tops {
 
   constructor (options: TopsOptions) {
     this.#options = options
-    this.#gathering = new Gathering(options.scheduler, isCluster(options.connection.client) ? 1 : TOGETHER, (asked) => this.#ask(asked))
+    this.#most = isCluster(options.connection.client) ? 1 : TOGETHER
+    this.#gathering = new Gathering(options.scheduler, this.#most, (asked) => this.#ask(asked))
   }
 
   /** The top of the room. */
   async of (room: string, deadline: number): Promise<Cursor> {
     return await this.#gathering.add({ room, deadline })
+  }
+
+  /** The top of each room, or why it is not known. */
+  async ofAll (rooms: readonly string[], deadline: number): Promise<Array<Cursor | Error>> {
+    const asked = rooms.map((room) => ({ room, deadline }))
+    const tops: Array<Promise<Array<Cursor | Error>>> = []
+    for (let i = 0; i < asked.length; i += this.#most) tops.push(this.#ask(asked.slice(i, i + this.#most)))
+    return (await Promise.all(tops)).flat()
   }
 
   /** Whether what was announced was found out by this server, when it asked for the room's top: the answer says it all. */
