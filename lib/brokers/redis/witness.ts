@@ -23,7 +23,9 @@ export class Witness {
 
   observe (position: Cursor): void {
     const before = this.#seen.find(({ epoch }) => epoch === position.epoch)
-    if (before === undefined || position.offset > before.offset) this.#seen = [...this.#seen.filter((other) => other !== before), position]
+    // Nearly always there is one, and each message that comes takes its place.
+    if (before === undefined) this.#seen = [...this.#seen, position]
+    else if (position.offset > before.offset) this.#seen = this.#seen.length === 1 ? [position] : [...this.#seen.filter((other) => other !== before), position]
     if (this.#last?.epoch !== position.epoch || position.offset > this.#last.offset) this.#last = position
   }
 

@@ -52,7 +52,7 @@ export const mutants: Mutant[] = [
   {
     what: 'who comes back is taken for one who missed nothing',
     file: 'rooms/catch-up.ts',
-    find: 'if (broker.windowless === true) return this.#startHere(from)\n',
+    find: 'if (broker.windowless === true) return this.#startHere(room, from)\n',
     replace: ''
   }
 ]
