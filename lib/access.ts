@@ -76,14 +76,18 @@ export class Access {
     return { request, identity, key: undefined }
   }
 
-  /** Throws FAN_OUT_ERR_UNAUTHORIZED or FAN_OUT_ERR_FORBIDDEN where the caller may not. */
-  async allow (caller: Caller, action: AuthorizeContext['action'], room: string): Promise<void> {
+  /** Throws, or rejects, with FAN_OUT_ERR_UNAUTHORIZED or FAN_OUT_ERR_FORBIDDEN where the caller may not: at once, where the app need not be asked. */
+  allow (caller: Caller, action: AuthorizeContext['action'], room: string): void | Promise<void> {
     const key = caller.key !== undefined && covers(caller.key, room) ? caller.key.id : undefined
     const { authorize } = this.#settings
     if (authorize === undefined) {
       if (action === 'subscribe' || key !== undefined) return
       throw caller.key === undefined ? unauthorized('send a publish key as "Authorization: Bearer <key>"') : new errors.Forbidden('the publish key does not cover this room')
     }
+    return this.#askWhether(authorize, caller, action, room, key)
+  }
+
+  async #askWhether (authorize: NonNullable<Settings['authorize']>, caller: Caller, action: AuthorizeContext['action'], room: string, key: string | undefined): Promise<void> {
     const request = caller.request as FastifyRequest
     const { identity } = caller
     let allowed: unknown

@@ -41,7 +41,7 @@ export class CatchUp {
   /** Subscribes `sink`. Rejects, leaving nothing behind, where the broker is away or `signal` is aborted meanwhile. */
   async begin (room: Room, sink: Sink, from: From, signal?: Abortable): Promise<Subscriber> {
     if (!room.whole) {
-      await room.host.inTime(room.join())
+      await room.join()
       if (!room.whole) await room.host.inTime(room.repair())
     }
     const start = await this.#start(room, from)

@@ -36,15 +36,20 @@ export class Comparison {
     this.#comparing = true
     while (this.#doubted.size > 0 && !this.#closed) {
       // A room that is joining or being repaired is compared afterwards: what it is reading may be older than the doubt.
-      const rooms = [...this.#doubted].filter((room) => room.whole).slice(0, TOGETHER)
+      const rooms = [...this.#doubted].filter((room) => room.whole)
       for (const room of rooms) this.#doubted.delete(room)
-      if (!await this.#compareNow(rooms)) await this.#host.retry()
+      let answered = rooms.length > 0
+      let done = 0
+      for (; done < rooms.length && answered && !this.#closed; done += TOGETHER) answered = await this.#compareNow(rooms.slice(done, done + TOGETHER))
+      for (const room of rooms.slice(done)) this.#doubted.add(room)
+      if (!answered) await this.#host.retry()
     }
     this.#comparing = false
   }
 
   async #compareNow (rooms: readonly Room[]): Promise<boolean> {
-    if (rooms.length === 0) return false
+    for (const room of rooms) if (!room.whole) this.#doubted.add(room)
+    rooms = rooms.filter((room) => room.whole && !room.closed)
     const asked = rooms.map((room) => ({ room: room.name, seen: room.position }))
     try {
       const tops = await this.#host.inTime(this.#host.broker.positions(asked))

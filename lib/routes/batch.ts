@@ -61,7 +61,11 @@ async function allow (services: Services, caller: Caller, entries: Entry[]): Pro
   const denied = new Map<string, Error>()
   const rooms = new Set(entries.map(({ room }) => room).filter(isRoomName))
   await Promise.all([...rooms].map(async (room) => {
-    await services.access.allow(caller, 'publish', room).catch((error: Error) => denied.set(room, error))
+    try {
+      await services.access.allow(caller, 'publish', room)
+    } catch (error) {
+      denied.set(room, error as Error)
+    }
   }))
   // To who may publish nothing of it a 200 would be a trap.
   const [error] = denied.values()

@@ -200,7 +200,8 @@ export class Turns {
   }
 
   take<T> (channel: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(channel) ?? Promise.resolve()).then(work, work)
+    const before = this.#turns.get(channel)
+    const turn = before === undefined ? work() : before.then(work, work)
     this.#turns.set(channel, turn)
     const end = (): void => { if (this.#turns.get(channel) === turn) this.#turns.delete(channel) }
     turn.then(end, end)

@@ -8,18 +8,7 @@ import { here, room } from './prelude.js'
  * written nothing, and is no matter of the others.
  */
 export const positions = here + `
--- Most rooms that are asked about are quiet: of one epoch, and all that the caller has seen is the top. Nothing is to be found out then.
-local function isQuiet (meta, ARGV)
-  if meta[1] ~= identity or (identity == '-' and ARGV[5] ~= '') or not (meta[2] and meta[3]) then return false end
-  local epoch = string.match(meta[3], '^(%d+):%d+:[01]:%d+$')
-  return epoch and ARGV[4] == epoch .. '-' .. meta[2]
-end
-
 local function top (KEYS, ARGV)
-  if isQuiet(redis.call('HMGET', KEYS[1], 'r', 'n', 'l'), ARGV) then
-    stay(KEYS[1], ARGV[3])
-    return ARGV[4]
-  end
 ${room}
   local failed = keep()
   if failed then error(failed) end
@@ -33,4 +22,20 @@ for i = 1, #KEYS / 2 do
   replies[1 + i] = done and reply or type(reply) == 'table' and reply.err or reply
 end
 return replies
+`
+
+/**
+ * Finds which rooms are not as the caller last saw them. `KEYS` are their metas, `ARGV[2]` and `ARGV[3]` the prelude's; then
+ * come their positions. Of a room of one epoch there is nothing else to find out where that is its top.
+ *
+ * Answers the identity where it is not the caller's, and the indices of the others, from 1: they are to be asked about.
+ */
+export const strange = here + `
+local strange = { who }
+for i, key in ipairs(KEYS) do
+  local meta = redis.pcall('HMGET', key, 'r', 'n', 'l')
+  local epoch = meta[1] == identity and meta[2] and meta[3] and string.match(meta[3], '^(%d+):%d+:[01]:%d+$')
+  if epoch and ARGV[3 + i] == epoch .. '-' .. meta[2] then stay(key, ARGV[3]) else strange[#strange + 1] = i end
+end
+return strange
 `

@@ -9,11 +9,11 @@ import { randomInt } from 'node:crypto'
 import { formatCursor, parseCursor } from '../../cursor.js'
 import { isCluster } from './client.js'
 import { Gathering } from './gathering.js'
-import { positions } from './positions.js'
+import { positions, strange } from './positions.js'
 import { Script } from './script.js'
 import { nodeOf } from './sharded-live.js'
 
-const script = new Script(positions)
+const scripts = { positions: new Script(positions), strange: new Script(strange) }
 
 // Rooms of one call: Redis does nothing else meanwhile.
 const TOGETHER = 100
@@ -58,12 +58,37 @@ export class Tops {
     return await this.#gathering.add({ room, deadline })
   }
 
-  /** The top of each room, or why it is not known. */
+  /** The top of each room, or why it is not known. Little is sent for rooms that are as they were, and nothing answered: nearly all that are compared. */
   async ofAll (rooms: readonly string[], deadline: number): Promise<Array<Cursor | Error>> {
-    const asked = rooms.map((room) => ({ room, deadline }))
     const tops: Array<Promise<Array<Cursor | Error>>> = []
-    for (let i = 0; i < asked.length; i += this.#most) tops.push(this.#ask(asked.slice(i, i + this.#most)))
+    for (let i = 0; i < rooms.length; i += this.#most) tops.push(this.#compare(rooms.slice(i, i + this.#most), deadline))
     return (await Promise.all(tops)).flat()
+  }
+
+  async #compare (rooms: readonly string[], deadline: number): Promise<Array<Cursor | Error>> {
+    const { connection } = this.#options
+    // What is wrong is found out again, and told, when they are asked about.
+    const quiet = await connection.run((client) => this.#findQuiet(client, rooms), deadline).catch(() => [])
+    const rest = rooms.filter((_, i) => quiet[i] === undefined)
+    const asked = rest.length === 0 ? [] : await this.#ask(rest.map((room) => ({ room, deadline })))
+    let next = 0
+    return rooms.map((_, i) => quiet[i] ?? asked[next++] as Cursor | Error)
+  }
+
+  /** The top of each room that is as it was when this Redis was last asked. */
+  async #findQuiet (client: RedisClient, rooms: readonly string[]): Promise<Array<Cursor | undefined>> {
+    const { connection, keys, witnesses, identities, lifetime, identify } = this.#options
+    const node = nodeOf(client, keys.meta(rooms[0] as string))
+    const link = { index: 0, link: connection.linkTo(node) }
+    const tops = rooms.map((room) => witnesses.of(room).settled(link))
+    const asked = [...tops.keys()].filter((i) => tops[i] !== undefined)
+    if (asked.length === 0) return tops
+    const [identity, ...others] = await scripts.strange.run<[string, ...number[]]>(client, asked.map((i) => keys.meta(rooms[i] as string)), [
+      '', identities.get(node), lifetime, ...asked.map((i) => formatCursor(tops[i] as Cursor))
+    ])
+    identify(identity, rooms[0] as string)
+    for (const nth of others) tops[asked[nth - 1] as number] = undefined
+    return tops
   }
 
   /** Whether what was announced was found out by this server, when it asked for the room's top: the answer says it all. */
@@ -101,7 +126,7 @@ export class Tops {
       const witness = witnesses.of(room)
       return { witness, seen: witness.seen }
     })
-    const [identity, ...replies] = await script.run<string[]>(client, rooms.flatMap((room) => [keys.meta(room), keys.stream(room)]), [
+    const [identity, ...replies] = await scripts.positions.run<string[]>(client, rooms.flatMap((room) => [keys.meta(room), keys.stream(room)]), [
       publishCommand, identities.get(node), lifetime,
       ...rooms.flatMap((room, i) => {
         const { witness, seen } = brought[i]!

@@ -62,6 +62,11 @@ export class Witness {
     return trusts ? 0 : contact?.epoch ?? 0
   }
 
+  /** The one position that is to be brought, where the room has been asked about over this link before. */
+  settled ({ index, link }: Link): Cursor | undefined {
+    return this.#seen.length === 1 && this.#contacts[index]?.link === link ? this.#seen[0] : undefined
+  }
+
   /** A script has judged `brought`, over `over`, and the room stands at `top`. What was seen since is still to be brought. */
   confirm (brought: readonly Cursor[], top: Cursor, { index, link }: Link): void {
     this.#contacts[index] = { link, epoch: top.epoch }
@@ -95,8 +100,7 @@ export class Witnesses {
     const witness = this.#others.get(room) ?? new Witness()
     this.#others.delete(room)
     this.#others.set(room, witness)
-    const [oldest] = this.#others.keys()
-    if (this.#others.size > UNSUBSCRIBED) this.#others.delete(oldest as string)
+    if (this.#others.size > UNSUBSCRIBED) this.#others.delete(this.#others.keys().next().value as string)
     return witness
   }
 
