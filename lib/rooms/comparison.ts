@@ -48,8 +48,6 @@ export class Comparison {
   }
 
   async #compareNow (rooms: readonly Room[]): Promise<boolean> {
-    for (const room of rooms) if (!room.whole) this.#doubted.add(room)
-    rooms = rooms.filter((room) => room.whole && !room.closed)
     const asked = rooms.map((room) => ({ room: room.name, seen: room.position }))
     try {
       const tops = await this.#host.inTime(this.#host.broker.positions(asked))
