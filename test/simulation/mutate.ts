@@ -12,6 +12,10 @@ export interface Mutant { what: string, file: string, find: string, replace: str
 /** What a hunt prints: how far it went, and what it found, if anything. */
 export interface Found { at: string, wrong?: string | undefined }
 
+/** Of the hunts in `hunt.ts`: in so many schedules, of so many actions at most. */
+export const RUNS = 12_000
+export const LENGTH = 60
+
 const root = resolve(import.meta.dirname, '../..')
 // Each hunt comes to its end long before, however busy the machine is.
 const DEADLINE = 100_000
