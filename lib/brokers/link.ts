@@ -22,7 +22,9 @@ export interface Link {
 export interface LinkEvents {
   /** Payloads of one server and room come in the order in which they were sent. */
   message (room: string, payload: string): void
-  /** It was broken, and is whole again: what was sent meanwhile may be lost. */
+  /** It is broken: what is sent from now on may be lost, until the room's next payload comes or the link is mended. */
+  broken (): void
+  /** It is whole again, for all rooms; payloads may have come before. */
   mended (): void
 }
 

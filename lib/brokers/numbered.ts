@@ -30,8 +30,10 @@ interface Count {
 /** Where a subscribed room stands here. */
 interface Standing {
   position: Cursor
-  /** When it was subscribed to, or the link last mended. */
+  /** When it was subscribed to, or came back after the link was broken. */
   since: number
+  /** The link was broken, and nothing has come since. */
+  torn: boolean
   /** Of each epoch, so of each server: the last number heard, and when. The one heard least recently comes first. */
   readonly heard: Map<number, { last: number, at: number }>
 }
@@ -77,7 +79,8 @@ export class NumberedBroker implements Broker {
     this.#publisher = new Publisher('', timeout, scheduler, (room, batch) => this.#send(room, batch))
     this.#link = link({
       message: (room, payload) => this.#receive(room, payload),
-      mended: () => this.#mended()
+      broken: () => { for (const standing of this.#rooms.values()) standing.torn = true },
+      mended: () => { for (const [room, standing] of this.#rooms) if (standing.torn) this.#comeBack(room, standing) }
     })
   }
 
@@ -90,7 +93,7 @@ export class NumberedBroker implements Broker {
   async subscribe (room: string): Promise<Cursor> {
     await this.#link.subscribe(room, this.#deadline())
     let standing = this.#rooms.get(room)
-    if (standing === undefined) this.#rooms.set(room, standing = { position: this.#mark(), since: this.#scheduler.now(), heard: new Map() })
+    if (standing === undefined) this.#rooms.set(room, standing = { position: this.#mark(), since: this.#scheduler.now(), torn: false, heard: new Map() })
     return standing.position
   }
 
@@ -202,6 +205,8 @@ export class NumberedBroker implements Broker {
     const ageEnd = payload.indexOf(' ', idEnd + 1)
     const id = parseCursor(payload.slice(2, idEnd))
     if (standing === undefined || id === undefined || (kind !== 'm' && kind !== 's' && kind !== 'c')) return
+    // Its channel is there before all are, and what was lost came before this.
+    if (standing.torn) this.#comeBack(room, standing)
     const { heard, since } = standing
     const now = this.#scheduler.now()
     const known = heard.get(id.epoch)
@@ -225,11 +230,10 @@ export class NumberedBroker implements Broker {
     this.#events?.message(room, { type: 'message', id, previous, text: payload.slice(ageEnd + 1) })
   }
 
-  #mended (): void {
-    for (const [room, standing] of this.#rooms) {
-      standing.since = this.#scheduler.now()
-      this.#lose(room, standing)
-    }
+  #comeBack (room: string, standing: Standing): void {
+    standing.torn = false
+    standing.since = this.#scheduler.now()
+    this.#lose(room, standing)
   }
 
   /** Puts a hole into the room's stream, before whatever comes next. */

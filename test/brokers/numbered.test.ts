@@ -6,7 +6,7 @@ import { NumberedBroker } from '../../lib/brokers/numbered.js'
 import { Clock, Random } from '../simulation/clock.js'
 
 /** A broker on a link that takes everything, and carries what the test says. */
-async function start (t: Test): Promise<{ broker: NumberedBroker, clock: Clock, hear (payload: string): string[], mend (): string[] }> {
+async function start (t: Test): Promise<{ broker: NumberedBroker, clock: Clock, hear (payload: string): string[], tear (): string[], mend (): string[] }> {
   const clock = new Clock(new Random(1))
   const link: Link = {
     async open () {},
@@ -40,6 +40,10 @@ async function start (t: Test): Promise<{ broker: NumberedBroker, clock: Clock, 
       events?.message('a', payload)
       return told()
     },
+    tear () {
+      events?.broken()
+      return told()
+    },
     mend () {
       events?.mended()
       return told()
@@ -65,18 +69,32 @@ test('numbers: what is missing is told before what follows it, and a repeat is n
 })
 
 test('ages: of a server that was not heard before, what was sent since the room was joined should have come', async (t) => {
-  const { hear, mend, clock } = await start(t)
+  const { hear, tear, mend, clock } = await start(t)
   t.same(hear('m 1-5 2000 "5"'), ['"5"'], 'the one before was sent before')
   t.same(hear('m 2-5 500 "5"'), ['gap', '"5"'], 'the one before was sent since')
   t.same(hear('c 3-5 2000 '), [])
   t.same(hear('c 4-5 500 '), ['gap'])
   t.same(hear('m 3-7 10 "7"'), ['gap', '"7"'], 'from here on it is known')
 
+  tear()
   t.same(mend(), ['gap'])
   await clock.advance(1_000)
   t.same(hear('m 1-9 2000 "9"'), ['"9"'], 'what is missing was sent before the link mended: that is told already')
   t.same(hear('m 2-9 500 "9"'), ['gap', '"9"'], 'it was sent since')
   t.same(hear('m 3-7 10 "7"'), [], 'a repeat from before')
+})
+
+test('a link that was broken: one gap, before whatever comes next', async (t) => {
+  const { hear, tear, mend } = await start(t)
+  t.same(hear('m 7-1 9999 "1"'), ['"1"'])
+  t.same(tear(), [])
+  t.same(hear('m 7-2 9999 "2"'), ['gap', '"2"'], 'its channel is there before it is known that all are')
+  t.same(hear('m 7-3 9999 "3"'), ['"3"'])
+  t.same(mend(), [], 'told already')
+  tear()
+  t.same(tear(), [], 'broken again, before it was whole')
+  t.same(mend(), ['gap'])
+  t.same(mend(), [])
 })
 
 test('the counts of so many rooms are remembered; one that was forgotten begins under another epoch', async (t) => {

@@ -10,8 +10,8 @@ export interface LiveEvents {
   mended (rooms: readonly string[]): void
   /** On a Cluster: Redis has sent us away from some channels, whose slots are served by another node. */
   moved? (): void
-  /** On a Cluster: the link is broken, or could not be mended. */
-  lost? (): void
+  /** The link is broken, or on a Cluster could not be mended. */
+  broken? (): void
 }
 
 /** Where the live messages come from: one connection (`Live`), or on a Cluster one to each node that is needed (`ShardedLive`). */
@@ -67,7 +67,7 @@ export class Live implements LiveLink {
     client.on('ready', () => { void this.#mend() })
     client.on('close', () => {
       this.#whole = false
-      events.lost?.()
+      events.broken?.()
     })
     client.on('moved', () => events.moved?.())
   }

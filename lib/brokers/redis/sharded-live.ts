@@ -149,7 +149,7 @@ export class ShardedLive implements LiveLink {
         this.#check()
       },
       // Perhaps it is a replica that serves its slots now.
-      lost: () => { if (!this.#closed) this.#cluster.refreshSlotsCache() }
+      broken: () => { if (!this.#closed) this.#cluster.refreshSlotsCache() }
     }, true)
     this.#links.set(address, link)
     link.open()

@@ -148,11 +148,15 @@ export class SimulatedLink implements Link {
     this.cut = true
     this.#generation++
     this.#subscribed.clear()
+    if (!this.#closed) this.#events.broken()
     this.#carrier.clock.after(delay, () => {
       this.cut = false
       for (const room of this.#wanted) this.#subscribed.add(room)
-      // Some of it comes before all channels are there.
-      void this.#arrive().then(() => { if (!this.#closed) this.#events.mended() })
+      // Payloads may come before all channels are there, and before that is known.
+      const generation = this.#generation
+      this.#carrier.clock.after(this.#carrier.random.upTo(300), () => {
+        void this.#arrive().then(() => { if (generation === this.#generation && !this.#closed) this.#events.mended() })
+      })
     })
   }
 

@@ -40,8 +40,14 @@ export const mutants: Mutant[] = [
   {
     what: 'a broken link is no loss',
     file: 'brokers/numbered.ts',
-    find: 'standing.since = this.#scheduler.now()\n      this.#lose(room, standing)',
+    find: 'standing.since = this.#scheduler.now()\n    this.#lose(room, standing)',
     replace: 'standing.since = this.#scheduler.now()'
+  },
+  {
+    what: 'what comes before the link is mended is taken as if nothing had been lost',
+    file: 'brokers/numbered.ts',
+    find: 'if (standing.torn) this.#comeBack(room, standing)\n    const',
+    replace: 'const'
   },
   {
     what: 'a tail without an order is searched as if it had one',

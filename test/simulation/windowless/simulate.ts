@@ -30,8 +30,8 @@ class Server {
     this.broker = new NumberedBroker({
       timeout: TIMEOUT * 0.95,
       scheduler: clock,
-      link: ({ message, mended }) => {
-        this.link = new SimulatedLink(carrier, { message, mended: () => { this.unsure.push(clock.time); mended() } })
+      link: ({ message, broken, mended }) => {
+        this.link = new SimulatedLink(carrier, { message, broken, mended: () => { this.unsure.push(clock.time); mended() } })
         return this.link
       }
     })
