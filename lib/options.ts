@@ -75,6 +75,7 @@ export const optionsSchema = {
     queryToken: flag,
     clientPublish: flag,
     presence: flag,
+    client: flag,
     compression: flag,
     hooks: { type: 'object', additionalProperties: false, properties: { onRequest: {}, preHandler: {} } },
     heartbeat: object({ interval: time(25_000), timeout: time(10_000) }),

@@ -115,6 +115,8 @@ export interface FanOutOptions {
   queryToken?: boolean
   /** Allow `publish` frames, to whom `authorize` (or a publish key) allows them. Default: false. */
   clientPublish?: boolean
+  /** Serve the browser's client at `<prefix>/client.js`, an ES module. Default false. */
+  client?: boolean
   /** Keep who is in each room, together with all servers on the broker that have it on. Default: false. */
   presence?: boolean
   /** Negotiate permessage-deflate; a message is compressed once, whatever the number of subscribers. Default: false. */

@@ -15,12 +15,12 @@ export function eventsRoute (scope: FastifyInstance, services: Services): void {
   scope.get('/:room/events', { schema: eventsSchema, exposeHeadRoute: false, ...guarded(services, 'subscribe') }, async (request, reply) => {
     // An EventSource repeats its URL's ?since= for ever, and sends the last id it has seen beside it.
     const lastEventId = oneHeader(request, 'last-event-id')
-    const { since: text } = request.query as { since?: string }
+    const { since: text, replay: last } = request.query as { since?: string, replay?: number }
     const since = lastEventId === undefined && text === 'earliest' ? text : readCursor(lastEventId ?? text)
     try {
       const refusal = services.connections.refusal(services.connections.addressOf(request))
       if (refusal !== undefined) throw refusal
-      await new EventStream(services, request, reply, callerOf(request), roomOf(request)).subscribe(since)
+      await new EventStream(services, request, reply, callerOf(request), roomOf(request)).subscribe({ since, last })
     } catch (error) {
       if (lastEventId === undefined || !isForNow(asFanOutError(error))) throw error
       comeBack(reply)

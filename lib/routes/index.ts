@@ -5,6 +5,7 @@ import { redactingSerializer } from '../redact.js'
 import { batchRoute } from './batch.js'
 import { addBodyParser } from './body.js'
 import { eventsRoute } from './events.js'
+import { clientRoutes } from './client.js'
 import { addGuard } from './guard.js'
 import { historyRoute } from './history.js'
 import { presenceRoute } from './presence.js'
@@ -40,6 +41,7 @@ export async function addRoutes (app: FastifyInstance, services: Services): Prom
     historyRoute(scope, services)
     eventsRoute(scope, services)
     presenceRoute(scope, services)
+    if (services.settings.client) clientRoutes(scope)
   }, {
     prefix: prefix.replace(/\/+$/, ''),
     logSerializers: { ...logSerializers, req: redactingSerializer(app.log, logSerializers?.['req']) },

@@ -84,7 +84,7 @@ export const eventsSchema: FastifySchema & Record<string, unknown> = {
   summary: 'The messages of a room as Server-Sent Events',
   tags,
   params,
-  querystring: { type: 'object', properties: { since: { ...cursor, description: 'The position to resume from, or `earliest`; a Last-Event-ID header beats it.' } } },
+  querystring: { type: 'object', properties: { since: { ...cursor, description: 'The position to resume from, or `earliest`; a Last-Event-ID header beats it.' }, replay: { type: 'integer', minimum: 0, description: 'Where there is no position: begin with the last so many messages.' } } },
   headers: { type: 'object', properties: { 'last-event-id': cursor } },
   produces: ['text/event-stream'],
   response: { 200: { description: 'Events `subscribed`, `gap` and `snapshot`, and messages as the default event.', type: 'string' }, ...failures(429) }

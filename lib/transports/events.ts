@@ -3,6 +3,7 @@ import type { Caller } from '../access.js'
 import type { Cursor } from '../cursor.js'
 import type { FanOutError } from '../errors.js'
 import type { Batch, Format } from '../message.js'
+import type { From } from '../rooms/catch-up.js'
 import type { Sink, Subscribed, Subscriber } from '../rooms/subscriber.js'
 import type { Services } from '../services.js'
 import type { Connection } from './transport.js'
@@ -92,9 +93,9 @@ export class EventStream implements Connection, Sink {
   }
 
   /** Subscribes; where that fails, nothing was written yet and the reply is still Fastify's. */
-  async subscribe (since: Cursor | 'earliest' | undefined): Promise<void> {
+  async subscribe (from: From): Promise<void> {
     try {
-      this.#joined = await this.#services.rooms.subscribe(this.#room, this, { since }, this.#aborted.signal)
+      this.#joined = await this.#services.rooms.subscribe(this.#room, this, from, this.#aborted.signal)
     } catch (error) {
       this.#services.connections.remove(this)
       throw this.#ending ?? error

@@ -1,0 +1,303 @@
+import type { Client, ClientEvents, ClientState, ConnectOptions, Fetch, Frame, JoinOptions, Link, LinkOptions, Lost, OpenLink, Published, PublishOptions, Room, Token, Transport, WebSocketConstructor } from './types.js'
+import type { RoomHost } from './room.js'
+import { FanOutError } from './error.js'
+import { request } from './http.js'
+import { JoinedRoom } from './room.js'
+import { target } from './target.js'
+import { WebSocketLink } from './websocket-link.js'
+
+interface Publish { frame: Frame, resolve (result: Published): void, reject (error: unknown): void }
+/** What is used of a page, where there is one. */
+interface Page { document?: Pick<EventTarget, 'addEventListener'> & { hidden: boolean }, addEventListener?: EventTarget['addEventListener'] }
+type Timer = ReturnType<typeof setTimeout>
+
+// All in ms. A connection that lasted for `STABLE` was good: whatever ended it, the next is tried as if it were the first.
+const STABLE = 5_000
+const FIRST_DELAY = 500
+const LONGEST_DELAY = 20_000
+const BUSY = 1_000
+const HEARTBEAT = 10_000
+// How often it is tried again whether WebSockets are blocked.
+const UPGRADE = 300_000
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** Codes of errors that say "not now". */
+const FOR_NOW = /BROKER_AWAY|CLOSING|CANCELLED|TOO_SLOW|SNAPSHOT|INTERNAL/
+
+const openLink: OpenLink = async (options, events) => new (options.transport === 'events' ? (await import('./event-streams.js')).EventStreams : WebSocketLink)(options, events)
+
+/** One connection for all rooms, made anew whenever it is lost. */
+export class FanOutClient extends target<ClientEvents>() implements Client, RoomHost {
+  state: ClientState = 'connecting'
+  readonly #url: string
+  readonly #options: ConnectOptions
+  readonly #platform: { WebSocket: WebSocketConstructor | undefined, fetch: Fetch }
+  readonly #rooms = new Map<string, JoinedRoom>()
+  readonly #publishes = new Map<unknown, Publish>()
+  readonly #closing = new AbortController()
+  #link: Link | undefined
+  /** Frames are taken. */
+  #linked = false
+  #token: Token
+  #openedAt = Infinity
+  #attempts = 0
+  /** How often in a row a WebSocket was lost before it was open. */
+  #blocked = 0
+  #refs = 0
+  #connecting: Timer | undefined
+  #renewing: Timer | undefined
+  #upgrading: Timer | undefined
+
+  constructor (url: string, options: ConnectOptions) {
+    super()
+    const { WebSocket = globalThis.WebSocket as unknown as WebSocketConstructor | undefined, fetch = globalThis.fetch, signal } = options
+    this.#url = url
+    this.#options = options
+    this.#platform = { WebSocket, fetch }
+    this.#listen()
+    onAbort(signal, this.#closing.signal, () => this.close())
+    void this.#connect()
+  }
+
+  get transport (): Transport | undefined {
+    return this.state === 'open' ? this.#link?.transport : undefined
+  }
+
+  join<Data> (name: string, options: JoinOptions = {}): Room<Data> {
+    this.#alive()
+    if (this.#rooms.has(name)) throw new FanOutError('FAN_OUT_ERR_ALREADY_JOINED', `${name} is joined: leave it first`)
+    const room = new JoinedRoom(name, { ...options, since: options.since ?? this.#options.storage?.getItem(this.#key(name)) ?? undefined }, this)
+    this.#rooms.set(name, room)
+    if (this.#linked) this.#link!.send(room.subscribe())
+    onAbort(options.signal, this.#closing.signal, () => room.leave())
+    return room
+  }
+
+  publish (room: string, data: unknown, { idempotencyKey = newKey(), signal }: PublishOptions = {}): Promise<Published> {
+    return new Promise((resolve, reject) => {
+      this.#alive()
+      const ref = this.ref()
+      // As it is now: it may be sent again later.
+      const frame = { type: 'publish', room, data: JSON.parse(JSON.stringify(data)), idempotencyKey, ref }
+      this.#publishes.set(ref, { frame, resolve, reject })
+      onAbort(signal, this.#closing.signal, () => {
+        this.#publishes.delete(ref)
+        reject(signal!.reason)
+      })
+      if (this.#linked && this.#publishes.has(ref)) this.#link!.send(frame)
+    })
+  }
+
+  close (): void {
+    this.#end()
+  }
+
+  // --- what rooms ask
+
+  ref (): number {
+    return ++this.#refs
+  }
+
+  async ask (room: string, path: string, signal?: AbortSignal): Promise<any> {
+    return await (await this.#request(room, path, this.#token, { signal: signal ?? this.#closing.signal })).json()
+  }
+
+  moved ({ name, id }: JoinedRoom): void {
+    // It may be full, or forbidden; then a reload does not resume.
+    try {
+      this.#options.storage?.setItem(this.#key(name), id!)
+    } catch {}
+  }
+
+  left (room: JoinedRoom): void {
+    if (this.#rooms.get(room.name) !== room) return
+    this.#rooms.delete(room.name)
+    if (room.ref) this.#link!.send({ type: 'unsubscribe', room: room.name })
+  }
+
+  #key (room: string): string {
+    return `fan-out ${this.#url} ${room}`
+  }
+
+  // --- the connection
+
+  readonly #request: LinkOptions['request'] = (...about) => request(this.#platform.fetch, this.#url, ...about)
+
+  async #connect (): Promise<void> {
+    clearTimeout(this.#connecting)
+    if (this.state === 'closed') return
+    this.#become('connecting')
+    this.#openedAt = Infinity
+    const { heartbeat = HEARTBEAT, share } = this.#options
+    try {
+      this.#token = await this.#newToken()
+      const link = await (share?.(openLink) ?? openLink)({
+        url: this.#url, token: this.#token, transport: this.#nextTransport(), heartbeat, WebSocket: this.#platform.WebSocket, request: this.#request
+      }, {
+        open: () => {
+          this.#linked = true
+          for (const room of this.#rooms.values()) link.send(room.subscribe())
+          for (const { frame } of this.#publishes.values()) link.send(frame)
+        },
+        frame: (frame) => this.#take(frame),
+        lost: (why) => this.#lost(why)
+      })
+      this.#link = link
+      // It was closed meanwhile.
+      if (this.#closing.signal.aborted) this.#unlink()
+    } catch (error) {
+      this.#later({ code: 1006, reason: String(error), opened: false })
+    }
+  }
+
+  #nextTransport (): Transport {
+    const { transport = 'auto' } = this.#options
+    if (transport !== 'auto') return transport
+    return this.#blocked < 2 && this.#platform.WebSocket ? 'websocket' : 'events'
+  }
+
+  #take (frame: Frame): void {
+    if (this.state !== 'open') {
+      this.#openedAt = Date.now()
+      this.#become('open')
+      // Event streams are the second best: perhaps a WebSocket opens by now.
+      if (this.#blocked) this.#upgrading = setTimeout(() => this.#lost({ code: 1001, reason: 'for a WebSocket', opened: true }), UPGRADE)
+    }
+    const { type, ref } = frame
+    const publish = this.#publishes.get(ref)
+    const room = this.#rooms.get(frame.room!)
+    if (type === 'authenticated') this.#renewBefore(frame['expiresAt'] as number)
+    else if (publish) {
+      this.#publishes.delete(ref)
+      if (type === 'error') publish.reject(errorOf(frame))
+      else publish.resolve({ id: frame['id'] as string, duplicate: !!frame['duplicate'] })
+    } else if (!room) {
+      // It was left.
+    } else if (type === 'error' ? ref === room.ref : type === 'unsubscribed' && room.state === 'joined' && frame['code'] !== 'FAN_OUT_UNSUBSCRIBED') this.#refused(room, errorOf(frame))
+    else room.take(frame)
+  }
+
+  /** The server did not let us in, or has put us out. */
+  #refused (room: JoinedRoom, error: FanOutError): void {
+    room.away()
+    if (!FOR_NOW.test(error.code)) {
+      this.#rooms.delete(room.name)
+      return room.end(error)
+    }
+    setTimeout(() => {
+      if (this.#linked && !room.ref && this.#rooms.get(room.name) === room) this.#link!.send(room.subscribe())
+    }, BUSY * (1 + Math.random()))
+  }
+
+  #lost (why: Lost): void {
+    const { code, opened } = why
+    if (this.#link!.transport === 'events') this.#blocked = opened ? 1 : 0
+    else this.#blocked = code === 1006 && !opened ? this.#blocked + 1 : 0
+    this.#unlink()
+    // Nobody knows which frame was too large; it would be again.
+    if (code === 1009) this.#reject(lostError(why))
+    if (code === 1008 || code === 4403 || (code === 4401 && typeof this.#options.token !== 'function')) this.#end(lostError(why))
+    else this.#later(why)
+  }
+
+  #unlink (): void {
+    this.#link?.close()
+    this.#link = undefined
+    this.#linked = false
+    clearTimeout(this.#renewing)
+    clearTimeout(this.#upgrading)
+    for (const room of this.#rooms.values()) room.away()
+  }
+
+  /**
+   * Connects again: at once where the server has only gone, or wants another token; otherwise later each time, and by
+   * chance ("full jitter", Brooker, AWS Architecture Blog, 2015), so that a thousand clients do not come together.
+   */
+  #later (why: Lost): void {
+    const { code, retryAfter } = why
+    if (Date.now() - this.#openedAt > STABLE) this.#attempts = 0
+    const soon = !this.#attempts && (code === 1001 || code === 4401)
+    const least = retryAfter || (code === 1013 || code === 4429 ? BUSY : 0)
+    const retryIn = soon ? 0 : least + Math.random() * Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts)
+    this.#attempts++
+    this.#become('waiting', lostError(why), retryIn)
+    this.#connecting = setTimeout(() => this.#connect(), retryIn)
+  }
+
+  async #newToken (): Promise<Token> {
+    const { token } = this.#options
+    return typeof token === 'function' ? await token() : token
+  }
+
+  /** Asks for a token, and hands it over, before the present one expires. */
+  #renewBefore (expiresAt?: number): void {
+    if (!expiresAt || typeof this.#options.token !== 'function') return
+    const link = this.#link
+    this.#renewing = setTimeout(async () => {
+      // Where there is none, the server closes with 4401, and it is asked for again.
+      const token = await this.#newToken().catch(() => {})
+      if (this.#link === link && token) link?.send({ type: 'auth', token: this.#token = token })
+    }, Math.min(LONGEST_TIMER, (expiresAt - Date.now()) * 0.8))
+  }
+
+  #listen (): void {
+    const { signal } = this.#closing
+    const { document, addEventListener } = globalThis as Page
+    const wake = (): void => {
+      if (document?.hidden) return
+      if (this.state === 'waiting') void this.#connect()
+      else this.#link?.probe()
+    }
+    for (const type of ['online', 'offline', 'pageshow']) addEventListener?.(type, wake, { signal })
+    document?.addEventListener('visibilitychange', wake, { signal })
+  }
+
+  // --- its state
+
+  #become (state: ClientState, error?: Error, retryIn?: number): void {
+    this.state = state
+    this.dispatchEvent(Object.assign(new Event('state'), { state, transport: this.transport, retryIn, error }))
+  }
+
+  #alive (): void {
+    if (this.state === 'closed') throw closed()
+  }
+
+  #reject (error: Error): void {
+    for (const { reject } of this.#publishes.values()) reject(error)
+    this.#publishes.clear()
+  }
+
+  #end (error?: Error): void {
+    if (this.state === 'closed') return
+    this.#closing.abort()
+    clearTimeout(this.#connecting)
+    this.#unlink()
+    this.#become('closed', error)
+    for (const room of this.#rooms.values()) room.end(error)
+    this.#rooms.clear()
+    this.#reject(error ?? closed())
+  }
+}
+
+function onAbort (signal: AbortSignal | undefined, until: AbortSignal, listener: () => void): void {
+  if (signal?.aborted) listener()
+  signal?.addEventListener('abort', listener, { signal: until })
+}
+
+function errorOf ({ code, message, reason }: Frame): FanOutError {
+  return new FanOutError(code as string, (message ?? reason) as string)
+}
+
+function lostError ({ code, reason }: Lost): FanOutError {
+  return new FanOutError('FAN_OUT_ERR_CONNECTION', reason || `the connection was lost (${code})`, code)
+}
+
+function closed (): FanOutError {
+  return new FanOutError('FAN_OUT_ERR_CLOSED', 'the client was closed')
+}
+
+/** Unlikely ever to be made twice; `crypto.randomUUID` is missing on pages without https. */
+function newKey (): string {
+  return Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2)
+}

@@ -1,0 +1,18 @@
+import type { Client, ConnectOptions } from './types.js'
+import { FanOutClient } from './client.js'
+
+export { FanOutError } from './error.js'
+export type {
+  Client, ClientState, ClientStateEvent, ConnectOptions, CursorStorage, History, HistoryOptions, JoinOptions, ListenOptions, Member, Published, PublishOptions,
+  Room, RoomEvents, RoomGap, RoomMessage, RoomPresence, RoomSnapshot, RoomState, RoomStateEvent, Token, Transport
+} from './types.js'
+
+/**
+ * Connects to the rooms of a server: `url` is where they are, `/rooms` unless the server says otherwise, relative to the
+ * page where there is one. Connects again whenever it is cut off, and resumes each room where it stood.
+ */
+export function connect (url: string | URL, options: ConnectOptions = {}): Client {
+  const { href } = (globalThis as { location?: { href: string } }).location ?? {}
+  const { origin, pathname } = new URL(String(url).replace(/^ws/, 'http'), href)
+  return new FanOutClient(origin + pathname.replace(/\/$/, ''), options)
+}
