@@ -1,9 +1,8 @@
 import type { Client, ClientEvents, ClientState, ConnectOptions, Fetch, Frame, JoinOptions, Link, LinkOptions, Lost, OpenLink, Published, PublishOptions, Room, Token, Transport, WebSocketConstructor } from './types.js'
 import type { RoomHost } from './room.js'
 import { FanOutError } from './error.js'
-import { request } from './http.js'
 import { JoinedRoom } from './room.js'
-import { target } from './target.js'
+import { eventOf, target } from './target.js'
 import { WebSocketLink } from './websocket-link.js'
 
 interface Publish { frame: Frame, resolve (result: Published): void, reject (error: unknown): void }
@@ -29,6 +28,7 @@ const openLink: OpenLink = async (options, events) => new (options.transport ===
 /** One connection for all rooms, made anew whenever it is lost. */
 export class FanOutClient extends target<ClientEvents>() implements Client, RoomHost {
   state: ClientState = 'connecting'
+  refs = 0
   readonly #url: string
   readonly #options: ConnectOptions
   readonly #platform: { WebSocket: WebSocketConstructor | undefined, fetch: Fetch }
@@ -43,7 +43,6 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   #attempts = 0
   /** How often in a row a WebSocket was lost before it was open. */
   #blocked = 0
-  #refs = 0
   #connecting: Timer | undefined
   #renewing: Timer | undefined
   #upgrading: Timer | undefined
@@ -65,41 +64,51 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
 
   join<Data> (name: string, options: JoinOptions = {}): Room<Data> {
     this.#alive()
-    if (this.#rooms.has(name)) throw new FanOutError('FAN_OUT_ERR_ALREADY_JOINED', `${name} is joined: leave it first`)
-    const room = new JoinedRoom(name, { ...options, since: options.since ?? this.#options.storage?.getItem(this.#key(name)) ?? undefined }, this)
+    if (this.#rooms.has(name)) throw new FanOutError('FAN_OUT_ERR_ALREADY_JOINED', `${name} is joined`)
+    const room = new JoinedRoom(name, { ...options, since: options.since ?? this.#options.storage?.getItem(this.#key(name)) as string }, this)
     this.#rooms.set(name, room)
     if (this.#linked) this.#link!.send(room.subscribe())
-    onAbort(options.signal, this.#closing.signal, () => room.leave())
+    onAbort(options.signal, room.over.signal, () => room.leave())
     return room
   }
 
   publish (room: string, data: unknown, { idempotencyKey = newKey(), signal }: PublishOptions = {}): Promise<Published> {
-    return new Promise((resolve, reject) => {
+    const settled = new AbortController()
+    return new Promise<Published>((resolve, reject) => {
       this.#alive()
-      const ref = this.ref()
+      const ref = ++this.refs
       // As it is now: it may be sent again later.
       const frame = { type: 'publish', room, data: JSON.parse(JSON.stringify(data)), idempotencyKey, ref }
       this.#publishes.set(ref, { frame, resolve, reject })
-      onAbort(signal, this.#closing.signal, () => {
+      onAbort(signal, settled.signal, () => {
         this.#publishes.delete(ref)
         reject(signal!.reason)
       })
       if (this.#linked && this.#publishes.has(ref)) this.#link!.send(frame)
-    })
+    }).finally(() => settled.abort())
   }
 
-  close (): void {
-    this.#end()
+  /** `error`: why, where it was not asked for. */
+  close (error?: Error): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.#closing.abort()
+    clearTimeout(this.#connecting)
+    for (const room of this.#rooms.values()) room.end(error)
+    this.#rooms.clear()
+    this.#unlink()
+    this.#become('closed', error)
+    this.#reject(error ?? closed())
   }
 
   // --- what rooms ask
 
-  ref (): number {
-    return ++this.#refs
-  }
-
-  async ask (room: string, path: string, signal?: AbortSignal): Promise<any> {
-    return await (await this.#request(room, path, this.#token, { signal: signal ?? this.#closing.signal })).json()
+  async ask (room: string, path: string, signal = this.#closing.signal): Promise<any> {
+    const response = await this.#request(room, path, this.#token, { signal })
+    const { ok, status } = response
+    if (ok) return await response.json()
+    const { code, message } = await response.json().catch(() => ({}))
+    throw new FanOutError(code ?? 'FAN_OUT_ERR_CONNECTION', message ?? `status ${status}`, status)
   }
 
   moved ({ name, id }: JoinedRoom): void {
@@ -121,7 +130,11 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
 
   // --- the connection
 
-  readonly #request: LinkOptions['request'] = (...about) => request(this.#platform.fetch, this.#url, ...about)
+  readonly #request: LinkOptions['request'] = (room, path, token, init) => {
+    const { fetch } = this.#platform
+    const headers = { ...init.headers as object, ...(token && { authorization: `Bearer ${token}` }) }
+    return fetch(`${this.#url}/${encodeURIComponent(room)}${path}`, { ...init, headers })
+  }
 
   async #connect (): Promise<void> {
     clearTimeout(this.#connecting)
@@ -159,44 +172,41 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   #take (frame: Frame): void {
     if (this.state !== 'open') {
       this.#openedAt = Date.now()
-      this.#become('open')
       // Event streams are the second best: perhaps a WebSocket opens by now.
-      if (this.#blocked) this.#upgrading = setTimeout(() => this.#lost({ code: 1001, reason: 'for a WebSocket', opened: true }), UPGRADE)
+      if (this.#blocked > 1) this.#upgrading = setTimeout(() => this.#lost({ code: 1001, reason: 'upgrade', opened: true }), UPGRADE)
+      this.#become('open')
+      if (this.#closing.signal.aborted) return
     }
     const { type, ref } = frame
     const publish = this.#publishes.get(ref)
     const room = this.#rooms.get(frame.room!)
     if (type === 'authenticated') this.#renewBefore(frame['expiresAt'] as number)
-    else if (publish) {
+    else if (publish && (type === 'published' || type === 'error')) {
       this.#publishes.delete(ref)
       if (type === 'error') publish.reject(errorOf(frame))
       else publish.resolve({ id: frame['id'] as string, duplicate: !!frame['duplicate'] })
     } else if (!room) {
       // It was left.
-    } else if (type === 'error' ? ref === room.ref : type === 'unsubscribed' && room.state === 'joined' && frame['code'] !== 'FAN_OUT_UNSUBSCRIBED') this.#refused(room, errorOf(frame))
+    } else if (type === 'error' ? ref === room.ref : type === 'unsubscribed' && (room.state === 'joined' || !room.ref) && frame['code'] !== 'FAN_OUT_UNSUBSCRIBED') this.#refused(room, errorOf(frame))
     else room.take(frame)
   }
 
   /** The server did not let us in, or has put us out. */
   #refused (room: JoinedRoom, error: FanOutError): void {
-    room.away()
     if (!FOR_NOW.test(error.code)) {
       this.#rooms.delete(room.name)
       return room.end(error)
     }
-    setTimeout(() => {
-      if (this.#linked && !room.ref && this.#rooms.get(room.name) === room) this.#link!.send(room.subscribe())
-    }, BUSY * (1 + Math.random()))
+    room.away(setTimeout(() => this.#link!.send(room.subscribe()), BUSY * (1 + Math.random())))
   }
 
   #lost (why: Lost): void {
     const { code, opened } = why
-    if (this.#link!.transport === 'events') this.#blocked = opened ? 1 : 0
-    else this.#blocked = code === 1006 && !opened ? this.#blocked + 1 : 0
+    this.#blocked = this.#link!.transport === 'events' ? Number(opened) : code === 1006 && !opened ? this.#blocked + 1 : 0
     this.#unlink()
     // Nobody knows which frame was too large; it would be again.
     if (code === 1009) this.#reject(lostError(why))
-    if (code === 1008 || code === 4403 || (code === 4401 && typeof this.#options.token !== 'function')) this.#end(lostError(why))
+    if (code === 1008 || code === 4403 || (code === 4401 && typeof this.#options.token !== 'function')) this.close(lostError(why))
     else this.#later(why)
   }
 
@@ -214,14 +224,15 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
    * chance ("full jitter", Brooker, AWS Architecture Blog, 2015), so that a thousand clients do not come together.
    */
   #later (why: Lost): void {
+    if (this.#closing.signal.aborted) return
     const { code, retryAfter } = why
     if (Date.now() - this.#openedAt > STABLE) this.#attempts = 0
     const soon = !this.#attempts && (code === 1001 || code === 4401)
     const least = retryAfter || (code === 1013 || code === 4429 ? BUSY : 0)
     const retryIn = soon ? 0 : least + Math.random() * Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts)
     this.#attempts++
-    this.#become('waiting', lostError(why), retryIn)
     this.#connecting = setTimeout(() => this.#connect(), retryIn)
+    this.#become('waiting', lostError(why), retryIn)
   }
 
   async #newToken (): Promise<Token> {
@@ -233,11 +244,12 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   #renewBefore (expiresAt?: number): void {
     if (!expiresAt || typeof this.#options.token !== 'function') return
     const link = this.#link
+    clearTimeout(this.#renewing)
     this.#renewing = setTimeout(async () => {
       // Where there is none, the server closes with 4401, and it is asked for again.
       const token = await this.#newToken().catch(() => {})
       if (this.#link === link && token) link?.send({ type: 'auth', token: this.#token = token })
-    }, Math.min(LONGEST_TIMER, (expiresAt - Date.now()) * 0.8))
+    }, Math.min(LONGEST_TIMER, Math.max(BUSY, (expiresAt - Date.now()) * 0.8)))
   }
 
   #listen (): void {
@@ -256,7 +268,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
 
   #become (state: ClientState, error?: Error, retryIn?: number): void {
     this.state = state
-    this.dispatchEvent(Object.assign(new Event('state'), { state, transport: this.transport, retryIn, error }))
+    this.dispatchEvent(eventOf({ type: 'state', state, transport: this.transport, retryIn, error }))
   }
 
   #alive (): void {
@@ -266,17 +278,6 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   #reject (error: Error): void {
     for (const { reject } of this.#publishes.values()) reject(error)
     this.#publishes.clear()
-  }
-
-  #end (error?: Error): void {
-    if (this.state === 'closed') return
-    this.#closing.abort()
-    clearTimeout(this.#connecting)
-    this.#unlink()
-    this.#become('closed', error)
-    for (const room of this.#rooms.values()) room.end(error)
-    this.#rooms.clear()
-    this.#reject(error ?? closed())
   }
 }
 
@@ -290,7 +291,7 @@ function errorOf ({ code, message, reason }: Frame): FanOutError {
 }
 
 function lostError ({ code, reason }: Lost): FanOutError {
-  return new FanOutError('FAN_OUT_ERR_CONNECTION', reason || `the connection was lost (${code})`, code)
+  return new FanOutError('FAN_OUT_ERR_CONNECTION', reason || `lost: ${code}`, code)
 }
 
 function closed (): FanOutError {

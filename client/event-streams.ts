@@ -1,4 +1,3 @@
-import type { FanOutError } from './error.js'
 import type { Frame, Link, LinkEvents, LinkOptions, Token } from './types.js'
 
 // The server says something every 15 s.
@@ -6,6 +5,8 @@ const SILENCE = 20_000
 const WATCH = 2_000
 
 type RoomFrame = Frame & { room: string }
+
+interface Stream { abort: AbortController, /** When it said something last; undefined before it has begun. */ heard: number | undefined }
 
 /**
  * Where WebSockets are blocked: a stream of Server-Sent Events for each room, read by `fetch`, since an EventSource can
@@ -17,9 +18,10 @@ export class EventStreams implements Link {
   readonly transport = 'events'
   readonly #events: LinkEvents
   readonly #request: LinkOptions['request']
-  readonly #streams = new Map<string, AbortController>()
+  readonly #streams = new Map<string, Stream>()
   readonly #end = new AbortController()
   readonly #watch: ReturnType<typeof setInterval>
+  /** When any of them said something. */
   #heard = Date.now()
   #opened = false
   #token: Token
@@ -28,7 +30,11 @@ export class EventStreams implements Link {
     this.#events = events
     this.#request = request
     this.#token = token
-    this.#watch = setInterval(() => { if (Date.now() - this.#heard > SILENCE) this.probe() }, WATCH)
+    // One that has not begun may wait in the browser until another ends: it has so many connections to a server.
+    this.#watch = setInterval(() => {
+      const silent = Date.now() - SILENCE
+      if ([...this.#streams.values()].some(({ heard = this.#heard }) => heard < silent)) this.probe()
+    }, WATCH)
     // There is nothing to wait for: each room has a connection of its own.
     setTimeout(() => this.#over || events.open())
   }
@@ -42,7 +48,7 @@ export class EventStreams implements Link {
     if (type === 'auth') this.#token = token as Token
     if (type === 'subscribe') void this.#read(frame as RoomFrame)
     if (type === 'publish') void this.#publish(frame as RoomFrame)
-    if (type === 'unsubscribe') this.#streams.get(room)?.abort()
+    if (type === 'unsubscribe') this.#streams.get(room)?.abort.abort()
   }
 
   /** To begin anew is the only way to find out. */
@@ -53,21 +59,22 @@ export class EventStreams implements Link {
   close (): void {
     this.#end.abort()
     clearInterval(this.#watch)
-    for (const stream of this.#streams.values()) stream.abort()
+    for (const { abort } of this.#streams.values()) abort.abort()
   }
 
   async #read ({ room, ref, since, replay }: RoomFrame): Promise<void> {
-    const stream = new AbortController()
-    const { signal } = stream
+    const abort = new AbortController()
+    const { signal } = abort
+    const stream: Stream = { abort, heard: undefined }
+    if (this.#streams.size === 0) this.#heard = Date.now()
     this.#streams.set(room, stream)
-    this.#heard = Date.now()
     const query = since ? `?since=${since as string}` : replay ? `?replay=${replay as number}` : ''
     await this.#ask({ room, ref }, `/events${query}`, { signal }, async ({ body }) => {
-      for await (const { type, id, data } of eventsOf(body!, () => { this.#heard = Date.now() })) {
+      for await (const { type, id, data } of eventsOf(body!, () => { stream.heard = this.#heard = Date.now() })) {
         if (signal.aborted) return
         this.#opened = true
         this.#events.frame(type === 'message' || type === 'snapshot' ? { type, room, id, data } : { ...data as object, type, ref })
-        if (type === 'unsubscribed') return stream.abort()
+        if (type === 'unsubscribed') return abort.abort()
       }
       throw new Error('the stream has ended')
     })
@@ -81,16 +88,23 @@ export class EventStreams implements Link {
     })
   }
 
-  /** What the server refuses for good is an error of this frame; all else ends the link. */
   async #ask (about: { room: string, ref: Frame['ref'] }, path: string, init: RequestInit & { signal: AbortSignal }, use: (response: Response) => Promise<void>): Promise<void> {
     try {
-      await use(await this.#request(about.room, path, this.#token, init))
+      const response = await this.#request(about.room, path, this.#token, init)
+      await (response.ok ? use(response) : this.#refused(about, response, init.method === 'POST'))
     } catch (error) {
-      const { code, message, status = 500, retryAfter } = error as FanOutError & { retryAfter?: number }
-      if (init.signal.aborted) return
-      if (status < 500 && status !== 401 && status !== 429) this.#events.frame({ ...about, type: 'error', code, message })
-      else this.#lost(status === 401 ? 4401 : 1006, message, retryAfter)
+      if (!init.signal.aborted) this.#lost(1006, String(error))
     }
+  }
+
+  /** What the server refuses for good is an error of this frame, and so is all that is said of a publish; else the link has ended. */
+  async #refused (about: { room: string, ref: Frame['ref'] }, response: Response, publish: boolean): Promise<void> {
+    const { status, headers } = response
+    const { code = 'FAN_OUT_ERR_CONNECTION', message = `status ${status}` } = await response.json().catch(() => ({})) as { code?: string, message?: string }
+    if (publish || (status < 500 && status !== 401 && status !== 429)) this.#events.frame({ ...about, type: 'error', code, message })
+    else this.#lost(status === 401 ? 4401 : 1006, message, 1000 * Number(headers.get('retry-after')))
+    // No stream is there to end when the token does: it may have.
+    if (publish && status === 401 && this.#streams.size === 0) this.#lost(1001, message)
   }
 
   #lost (code: number, reason: string, retryAfter?: number): void {

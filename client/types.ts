@@ -156,7 +156,7 @@ export interface LinkOptions {
   /** In ms. */
   heartbeat: number
   WebSocket: WebSocketConstructor | undefined
-  /** Asks the server about a room; rejects with a FanOutError where it refuses. */
+  /** Asks the server about a room. */
   request (room: string, path: string, token: Token, init: RequestInit): Promise<Response>
 }
 export type OpenLink = (options: LinkOptions, events: LinkEvents) => Promise<Link>

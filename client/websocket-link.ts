@@ -3,7 +3,7 @@ import type { Frame, Link, LinkEvents, LinkOptions, WebSocketLike } from './type
 // So many frames a second are what a server takes unless it says otherwise, and four times as many at once. We send no more than
 // that in 2 s, and twice as many where the end of one such period is the beginning of another.
 const FRAMES_PER_SECOND = 50
-const PERIOD = 2_000
+const SECONDS = 2
 
 /** A WebSocket that finds out when it is dead, and never sends more frames than the server takes. */
 export class WebSocketLink implements Link {
@@ -19,7 +19,7 @@ export class WebSocketLink implements Link {
   #opened = false
   #over = false
   readonly #queue: Frame[] = []
-  #most = PERIOD / 1000 * FRAMES_PER_SECOND
+  #most = SECONDS * FRAMES_PER_SECOND
   /** In this period. */
   #sent = 0
   #period: ReturnType<typeof setTimeout> | undefined
@@ -35,7 +35,7 @@ export class WebSocketLink implements Link {
       ticked = now
       // Where the machine slept, or the page did, an answer may be waiting.
       if (slept) this.probe()
-      else if (quiet > heartbeat) this.#lost(1006, 'the server is silent')
+      else if (quiet > heartbeat) this.#lost(1006, 'silent')
       else if (quiet > heartbeat / 2 && !this.#asked) this.#ask()
     }, heartbeat / 20)
 
@@ -80,7 +80,7 @@ export class WebSocketLink implements Link {
       this.#period = undefined
       this.#sent = 0
       if (this.#queue[0]) this.#flush()
-    }, PERIOD)
+    }, SECONDS * 1000)
   }
 
   #take (text: string): void {
@@ -91,7 +91,7 @@ export class WebSocketLink implements Link {
       const frame = JSON.parse(text) as Frame
       if (frame.type === 'welcome') {
         this.#opened = true
-        this.#most = PERIOD / 1000 * (frame['limits'] as { framesPerSecond: number }).framesPerSecond
+        this.#most = SECONDS * (frame['limits'] as { framesPerSecond: number }).framesPerSecond
       }
       this.#events.frame(frame)
     } catch (error) {
