@@ -107,7 +107,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     const response = await this.#request(room, path, this.#token, { signal })
     const { ok, status } = response
     if (ok) return await response.json()
-    const { code, message } = await response.json().catch(() => ({}))
+    const { code, message } = await response.json().catch(() => ({})) as { code?: string, message?: string }
     throw new FanOutError(code ?? 'FAN_OUT_ERR_CONNECTION', message ?? `status ${status}`, status)
   }
 
@@ -179,7 +179,8 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     }
     const { type, ref } = frame
     const publish = this.#publishes.get(ref)
-    const room = this.#rooms.get(frame.room!)
+    // What is no name of a room is not repeated.
+    const room = this.#rooms.get(frame.room!) ?? [...this.#rooms.values()].find((room) => room.ref === ref)
     if (type === 'authenticated') this.#renewBefore(frame['expiresAt'] as number)
     else if (publish && (type === 'published' || type === 'error')) {
       this.#publishes.delete(ref)

@@ -4,7 +4,7 @@ import { FanOutClient } from './client.js'
 export { FanOutError } from './error.js'
 export type {
   Client, ClientState, ClientStateEvent, ConnectOptions, CursorStorage, History, HistoryOptions, JoinOptions, ListenOptions, Member, Published, PublishOptions,
-  Room, RoomEvents, RoomGap, RoomMessage, RoomPresence, RoomSnapshot, RoomState, RoomStateEvent, Token, Transport
+  Room, RoomEvents, RoomGap, RoomMessage, RoomPresence, RoomSnapshot, RoomState, RoomStateEvent, Token, Transport, WebSocketConstructor
 } from './types.js'
 
 /**

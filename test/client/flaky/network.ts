@@ -1,0 +1,115 @@
+import type { WebSocketConstructor, WebSocketLike } from '../../../client/types.js'
+import type { Frame } from '../../helpers.js'
+import type { Random } from './random.js'
+import WebSocket from 'ws'
+
+/** What lies between a client and the servers, and whether it still makes trouble. */
+export interface Network { random: Random, urls: string[], calm: boolean }
+
+const elsewhere = ({ random, urls }: Network, url: string): string => random.pick(urls) + new URL(url).pathname + new URL(url).search
+
+/**
+ * WebSockets that lead to one server or another, are refused, late, cut in the middle, or fall silent; and servers that
+ * are not to be trusted: they repeat messages, forget gaps, and begin elsewhere than they were asked to.
+ */
+export function flakyWebSocket (network: Network): WebSocketConstructor {
+  const { random } = network
+  return class implements WebSocketLike {
+    onopen: ((event: any) => void) | null = null
+    onmessage: ((event: any) => void) | null = null
+    onclose: ((event: any) => void) | null = null
+    onerror: ((event: any) => void) | null = null
+    readonly #socket: WebSocket
+    /** Frames until it is cut, or silent. */
+    #left = random.upTo(60)
+    readonly #ends = random.chance(0.85) ? 'cut' : 'silent'
+    #over = false
+    #arrives = Promise.resolve()
+    readonly #told: Frame[] = []
+    /** Answers to subscribes that are kept until so many messages were lost. */
+    readonly #kept = new Map<string, { answer: Frame, lose: number }>()
+
+    constructor (url: string, protocols?: string[]) {
+      this.#socket = new WebSocket(elsewhere(network, url.replace('ws', 'http')).replace('http', 'ws'), protocols)
+      this.#socket.on('open', () => !this.#fails() && this.onopen?.({}))
+      this.#socket.on('message', (data) => {
+        const wait = random.chance(0.1) ? random.upTo(15) : 0
+        this.#arrives = this.#arrives.then(() => wait === 0 ? undefined : new Promise((resolve) => setTimeout(resolve, wait))).then(() => this.#take(JSON.parse(String(data)) as Frame))
+      })
+      this.#socket.on('close', (code) => this.#end(code))
+      this.#socket.on('error', () => {})
+    }
+
+    send (text: string): void {
+      if (!this.#fails()) this.#socket.send(text)
+    }
+
+    close (): void {
+      this.#over = true
+      this.#socket.close()
+    }
+
+    /** Whether this frame, and all that follow, do not arrive. */
+    #fails (): boolean {
+      if (this.#left-- > 0 || network.calm) return this.#over
+      if (this.#ends === 'cut' && !this.#over) {
+        // The server may have what was sent, and learns only later that nobody is there.
+        setTimeout(() => this.#socket.terminate(), random.upTo(50))
+        this.#end(1006)
+      }
+      this.#over = true
+      return true
+    }
+
+    #end (code: number): void {
+      if (this.#over) return
+      this.#over = true
+      this.onclose?.({ code, reason: '' })
+    }
+
+    #take (frame: Frame): void {
+      if (this.#fails()) return
+      if (network.calm) {
+        for (const { answer } of this.#kept.values()) this.#tell(answer)
+        this.#kept.clear()
+        return this.#tell(frame)
+      }
+      const { type, room, recovered, replayed } = frame
+      const kept = this.#kept.get(room)
+      if (type === 'subscribed' && recovered === true && replayed > 1 && random.chance(0.3)) {
+        this.#kept.set(room, { answer: frame, lose: 1 + random.upTo(replayed - 2) })
+      } else if (kept !== undefined) {
+        if (type === 'message' && kept.lose-- > 0) kept.answer['id'] = frame['id']
+        else {
+          this.#kept.delete(room)
+          this.#tell(kept.answer)
+          this.#take(frame)
+        }
+      } else if (type !== 'gap' || random.chance(0.5)) this.#tell(frame)
+    }
+
+    #tell (frame: Frame): void {
+      this.onmessage?.({ data: JSON.stringify(frame) })
+      if (frame.type !== 'message' || network.calm) return
+      this.#told.push(frame)
+      if (random.chance(0.2)) this.onmessage?.({ data: JSON.stringify(random.pick(this.#told)) })
+    }
+  }
+}
+
+/** Requests that fail before they are sent or after they were obeyed, are refused, or whose answer ends in the middle. */
+export function flakyFetch (network: Network): typeof fetch {
+  const { random } = network
+  const fail = (probability: number): void => { if (!network.calm && random.chance(probability)) throw new TypeError('the network is away') }
+  return async (input, init) => {
+    fail(0.1)
+    if (!network.calm && init?.method === undefined && random.chance(0.1)) return Response.json({ code: 'FAN_OUT_ERR_BROKER_AWAY', message: 'away' }, { status: 503 })
+    const response = await fetch(elsewhere(network, String(input)), init)
+    fail(0.1)
+    let left = random.upTo(40)
+    const cut = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, controller) => left-- > 0 || network.calm ? controller.enqueue(chunk) : controller.error(new TypeError('cut'))
+    })
+    return new Response(response.body?.pipeThrough(cut) ?? null, response)
+  }
+}
