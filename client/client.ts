@@ -296,7 +296,7 @@ function lostError ({ code, reason }: Lost): FanOutError {
 }
 
 function closed (): FanOutError {
-  return new FanOutError('FAN_OUT_ERR_CLOSED', 'the client was closed')
+  return new FanOutError('FAN_OUT_ERR_CLOSED', 'closed')
 }
 
 /** Unlikely ever to be made twice; `crypto.randomUUID` is missing on pages without https. */

@@ -27,6 +27,8 @@ export class WebSocketLink implements Link {
   constructor ({ url, token, heartbeat, WebSocket }: LinkOptions, events: LinkEvents) {
     this.#events = events
     this.#silence = heartbeat
+    // It may throw: before anything is there that would have to be ended.
+    const socket = this.#socket = new WebSocket!(url.replace(/^http/, 'ws'), ['fan-out.v1'])
     let ticked = Date.now()
     this.#watch = setInterval(() => {
       const now = Date.now()
@@ -38,8 +40,6 @@ export class WebSocketLink implements Link {
       else if (quiet > heartbeat) this.#lost(1006, 'silent')
       else if (quiet > heartbeat / 2 && !this.#asked) this.#ask()
     }, heartbeat / 20)
-
-    const socket = this.#socket = new WebSocket!(url.replace(/^http/, 'ws'), ['fan-out.v1'])
     socket.onopen = () => {
       this.#open = true
       if (token) this.send({ type: 'auth', token })
