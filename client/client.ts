@@ -121,7 +121,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   left (room: JoinedRoom): void {
     if (this.#rooms.get(room.name) !== room) return
     this.#rooms.delete(room.name)
-    if (room.ref) this.#link!.send({ type: 'unsubscribe', room: room.name })
+    if (room.ref) this.#link?.send({ type: 'unsubscribe', room: room.name })
   }
 
   #key (room: string): string {

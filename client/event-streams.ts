@@ -44,6 +44,7 @@ export class EventStreams implements Link {
   }
 
   send (frame: Frame): void {
+    if (this.#over) return
     const { type, room = '', token } = frame
     if (type === 'auth') this.#token = token as Token
     if (type === 'subscribe') void this.#read(frame as RoomFrame)

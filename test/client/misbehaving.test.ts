@@ -182,6 +182,17 @@ for (const [what, code, options] of [['breaks', undefined, {}], ['leaves', 1001,
   })
 }
 
+test('a WebSocket that cannot even be made leaves nothing behind', async (t) => {
+  const made: unknown[] = []
+  const { setInterval } = globalThis
+  t.teardown(() => { globalThis.setInterval = setInterval })
+  globalThis.setInterval = ((...about: Parameters<typeof setInterval>) => made.push(about)) as never
+  const client = open(t, 'http://127.0.0.1:1', { WebSocket: class { constructor () { throw new Error('forbidden here') } } as never, transport: 'websocket' })
+  await until(() => client.state === 'waiting')
+  t.match(client.states, [{ state: 'waiting', error: { message: /forbidden here/ } }])
+  t.strictSame(made, [])
+})
+
 test('how long it waits grows, is left to chance, and has an end', async (t) => {
   const { random } = Math
   t.teardown(() => { Math.random = random })

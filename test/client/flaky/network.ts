@@ -55,7 +55,7 @@ export function flakyWebSocket (network: Network): WebSocketConstructor {
       if (this.#ends === 'cut' && !this.#over) {
         // The server may have what was sent, and learns only later that nobody is there.
         setTimeout(() => this.#socket.terminate(), random.upTo(50))
-        this.#end(1006)
+        setImmediate(() => this.onclose?.({ code: 1006, reason: '' }))
       }
       this.#over = true
       return true
@@ -100,12 +100,15 @@ export function flakyWebSocket (network: Network): WebSocketConstructor {
 /** Requests that fail before they are sent or after they were obeyed, are refused, or whose answer ends in the middle. */
 export function flakyFetch (network: Network): typeof fetch {
   const { random } = network
-  const fail = (probability: number): void => { if (!network.calm && random.chance(probability)) throw new TypeError('the network is away') }
+  const fails = (): boolean => !network.calm && random.chance(0.1)
   return async (input, init) => {
-    fail(0.1)
-    if (!network.calm && init?.method === undefined && random.chance(0.1)) return Response.json({ code: 'FAN_OUT_ERR_BROKER_AWAY', message: 'away' }, { status: 503 })
+    if (fails()) throw new TypeError('away')
+    if (init?.method === undefined && fails()) return Response.json({ code: 'FAN_OUT_ERR_BROKER_AWAY', message: 'away' }, { status: 503 })
     const response = await fetch(elsewhere(network, String(input)), init)
-    fail(0.1)
+    if (fails()) {
+      await response.body?.cancel()
+      throw new TypeError('away by now')
+    }
     let left = random.upTo(40)
     const cut = new TransformStream<Uint8Array, Uint8Array>({
       transform: (chunk, controller) => left-- > 0 || network.calm ? controller.enqueue(chunk) : controller.error(new TypeError('cut'))
