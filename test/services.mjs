@@ -13,6 +13,11 @@ const SERVICES = {
     commands: ['chromium', 'chromium-browser', 'google-chrome'],
     debian: 'chromium'
   },
+  firefox: {
+    variable: 'FIREFOX_PATH',
+    commands: ['firefox-esr', 'firefox'],
+    debian: 'firefox-esr'
+  },
   redis: {
     variable: 'REDIS_SERVER_PATH',
     commands: ['redis-server'],

@@ -8,8 +8,10 @@ export interface Proxy {
   /** Breaks every connection, and every new one, until `restore`. */
   cut (): void
   restore (): void
-  /** Leads new connections to another server. */
-  leadTo (origin: string): void
+  /** Leads new connections to another server, or to these in turn. */
+  leadTo (...origins: string[]): void
+  /** Whether WebSockets are let through, as they are at first. */
+  webSockets: boolean
 }
 
 /**
@@ -17,13 +19,15 @@ export interface Proxy {
  * that a page of the test's own is of the server's origin.
  */
 export async function createProxy (t: Test, origin: string, pages: Record<string, string> = {}): Promise<Proxy> {
-  let target = new URL(origin)
+  let targets = [origin]
+  let connections = 0
   const sockets = new Set<Socket>()
   let whole = true
 
   const server = createServer((client) => {
     if (!whole) return client.resetAndDestroy()
-    const upstream = connect(Number(target.port), target.hostname)
+    const { port, hostname } = new URL(targets[connections++ % targets.length]!)
+    const upstream = connect(Number(port), hostname)
     const pair = [client, upstream]
     for (const socket of pair) {
       sockets.add(socket)
@@ -33,16 +37,16 @@ export async function createProxy (t: Test, origin: string, pages: Record<string
         for (const other of pair) other.destroy()
       })
     }
-    client.once('data', (chunk) => {
-      const [, path = ''] = /^GET (\S+)/.exec(chunk.toString('latin1')) ?? []
+    // A connection may be used again, so each request is looked at; they are small, and come whole.
+    client.on('data', (chunk) => {
+      const text = chunk.toString('latin1')
+      const [, path = ''] = /^GET (\S+)/.exec(text) ?? []
       const page = pages[path]
-      if (page !== undefined) {
-        client.end(`HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${page.length}\r\nconnection: close\r\n\r\n${page}`)
-        return
-      }
-      upstream.write(chunk)
-      client.pipe(upstream).pipe(client)
+      if (page !== undefined) client.end(`HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${page.length}\r\nconnection: close\r\n\r\n${page}`)
+      else if (!proxy.webSockets && /^upgrade: websocket/im.test(text)) client.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      else upstream.write(chunk)
     })
+    upstream.pipe(client)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
 
@@ -55,10 +59,12 @@ export async function createProxy (t: Test, origin: string, pages: Record<string
     server.close()
   })
   const address = server.address() as AddressInfo
-  return {
+  const proxy: Proxy = {
     origin: `http://127.0.0.1:${address.port}`,
     cut,
     restore: () => { whole = true },
-    leadTo: (origin) => { target = new URL(origin) }
+    leadTo: (...origins) => { targets = origins },
+    webSockets: true
   }
+  return proxy
 }

@@ -1,0 +1,28 @@
+import type { Browser, Page } from 'puppeteer-core'
+import type { Test } from 'tap'
+import puppeteer from 'puppeteer-core'
+// @ts-expect-error -- a script that runs before anything is built has no types
+import { find } from '../services.mjs'
+
+export type BrowserName = 'chromium' | 'firefox'
+
+const CHROMIUM = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+/** A real browser, both driven in the same way: Chromium over CDP, Firefox over WebDriver BiDi. */
+export async function launch (name: BrowserName): Promise<Browser> {
+  const executablePath = find(name) as string
+  return name === 'firefox'
+    ? await puppeteer.launch({ browser: 'firefox', executablePath, headless: true })
+    : await puppeteer.launch({ browser: 'chrome', executablePath, headless: true, args: CHROMIUM })
+}
+
+/** Tabs of one profile, all closed when the test ends. What goes wrong in one fails the test. */
+export async function tabs (t: Test, browser: Browser): Promise<() => Promise<Page>> {
+  const context = await browser.createBrowserContext()
+  t.teardown(() => context.close())
+  return async () => {
+    const page = await context.newPage()
+    page.on('pageerror', (error) => t.fail(String(error)))
+    return page
+  }
+}
