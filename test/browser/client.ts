@@ -42,7 +42,10 @@ export function testClient (name: BrowserName): void {
     await open(page, proxy, { room: traffic.room })
     traffic.start()
     await traffic.pass()
+    // Firefox lets connections live that it has.
     await page.setOfflineMode(true)
+    proxy.cut()
+    proxy.restore()
     await until(() => page.evaluate('client.state !== "open"'), 'it is offline')
     await traffic.pass()
     await page.setOfflineMode(false)

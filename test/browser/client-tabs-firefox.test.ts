@@ -1,0 +1,3 @@
+import { testSharedTabs } from './shared-tabs.js'
+
+testSharedTabs('firefox')
