@@ -2,7 +2,10 @@ import type { Frame, Link, LinkOptions, Lost, OpenLink, Transport } from './type
 
 // What is used of the platform, so that neither the DOM's types nor Node's are needed.
 export interface Channel { onmessage: ((event: any) => void) | null, postMessage (message: unknown): void, close (): void }
-export interface Locks { request (name: string, options: { signal?: AbortSignal, steal?: boolean }, granted: () => unknown): Promise<unknown> }
+export interface Locks {
+  request (name: string, options: { signal?: AbortSignal, steal?: boolean }, granted: () => unknown): Promise<unknown>
+  query (): Promise<unknown>
+}
 
 /** What a tab says to the hub. Without a frame: that it is there. */
 export interface Said { tab: string, frame?: Frame }

@@ -31,13 +31,17 @@ const GONE: Lost = { code: 1001, reason: 'the tab that leads has gone', opened: 
  * What a tab has missed it reads over HTTP from the history, for which its own token is used. Snapshots do not come from
  * there: where rooms have them, do not share. In a room's presence all the tabs are one member.
  *
- * It needs Web Locks and BroadcastChannel, so https or localhost; without them each tab has its own connection.
+ * It needs Web Locks and BroadcastChannel, so https or localhost; where they are missing, or forbidden, each tab has its own connection.
  */
 export function sharedTabs ({ user = '' }: { user?: string } = {}): (open: OpenLink) => OpenLink {
   const { navigator, BroadcastChannel } = globalThis as unknown as Platform
   const locks = navigator?.locks
   if (!locks || !BroadcastChannel) return (open) => open
-  return (open) => async (options, events) => new TabLink(open, options, events, `fan-out 1 ${options.url} ${user}`, locks, BroadcastChannel)
+  return (open) => async (options, events) => {
+    // Pages in a sandbox, or without storage, have them and may not use them.
+    const allowed = await locks.query().then(() => true, () => false)
+    return allowed ? new TabLink(open, options, events, `fan-out 1 ${options.url} ${user}`, locks, BroadcastChannel) : await open(options, events)
+  }
 }
 
 /** The link of one tab: it speaks to the hub, wherever that is, and catches up by itself. */

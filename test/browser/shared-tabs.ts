@@ -78,4 +78,18 @@ export function testSharedTabs (name: BrowserName): void {
     t.ok(first! >= sent, 'no replay without a cursor')
     t.same(rest, Array.from(rest, (_, index) => first! + 1 + index))
   })
+
+  // Firefox can have both tabs in one process.
+  if (name === 'chromium') {
+    test('the tab that leads hangs', async (t) => {
+      const { pages, traffic } = await openTabs(t, 3)
+      let hangs = true
+      const hanging = pages[0]!.evaluate('{ const end = Date.now() + 6_000; while (Date.now() < end); }').then(() => { hangs = false })
+      const { sent } = traffic
+      await until(async () => (await told(pages[1]!)).includes(sent + 200), 'another leads')
+      t.ok(hangs)
+      await hanging
+      await check(t, traffic, pages)
+    })
+  }
 }

@@ -29,6 +29,8 @@ export class FakeLocks implements Locks {
     })
   }
 
+  query = async (): Promise<unknown> => ({})
+
   get names (): string[] {
     return [...this.#held.keys()]
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Frame, LinkEvents, LinkOptions, Lost } from '../../client/types.js'
 import { test } from 'tap'
@@ -40,7 +41,11 @@ class World {
       return { transport: 'websocket', send: (frame) => wire.sent.push(frame), probe () {}, close: () => { wire.closed = true } }
     })
     const options: LinkOptions = {
-      url: this.#url, token: 'secret', transport: 'websocket', heartbeat, WebSocket: undefined,
+      url: this.#url,
+      token: 'secret',
+      transport: 'websocket',
+      heartbeat,
+      WebSocket: undefined,
       request: async (_room, path) => {
         this.asked.push(path)
         const page = await this.history(path)
@@ -109,6 +114,15 @@ test('where the platform has no Web Locks nothing is shared', (t) => {
   const open = async (): Promise<never> => { throw new Error('unused') }
   t.equal(sharedTabs()(open), open)
   t.end()
+})
+
+test('nor where the page may not use them', async (t) => {
+  const world = new World(t)
+  world.locks.query = async () => { throw new Error('SecurityError') }
+  const tabs = await world.tabs(2)
+  t.equal(world.wires.length, 2)
+  world.say({ type: 'welcome' })
+  t.same(tabs.map(({ frames }) => frames.length), [0, 1])
 })
 
 test('one link for all, and to each the answers to what it has asked', async (t) => {
@@ -336,6 +350,8 @@ test('clients that come and go receive each message once and in order', async (t
   installLocks(new FakeLocks())
   t.teardown(() => installLocks(undefined))
   const { app, url } = await startApp(t)
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => sockets.add(socket))
   const rooms = [newRoom(), newRoom()]
   const sent = new Map(rooms.map((room) => [room, 0]))
   const publish = async (): Promise<void> => {
@@ -358,7 +374,7 @@ test('clients that come and go receive each message once and in order', async (t
         storage: { getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => { stored.set(key, value) } }
       })
       for (const name of rooms) {
-        const room = client.join(name, { since: 'earliest' })
+        const room = client.join(name, stored.has(`fan-out ${url}/rooms ${name}`) ? {} : { since: 'earliest' })
         room.addEventListener('message', ({ data }) => told.get(name)!.push(data))
         room.addEventListener('gap', ({ reason }) => told.get(name)!.push(reason))
       }
@@ -374,7 +390,7 @@ test('clients that come and go receive each message once and in order', async (t
   for (let round = 0; round < 60; round++) {
     await publish()
     if (round % 3 === 0) people[Math.floor(Math.random() * people.length)]!.toggle()
-    if (round % 20 === 10) await app.rooms.disconnect({}, 'for a test')
+    if (round % 20 === 10) for (const socket of sockets) socket.destroy()
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20))
   }
   for (const person of people) person.open()
