@@ -25,7 +25,8 @@ test('every error code stands in the protocol, with its status, and no other doe
     const close = closeCodeOf(new Class())
     if (close !== 1011 && !['FAN_OUT_ERR_FORBIDDEN', 'FAN_OUT_ERR_BROKER_AWAY'].includes(code)) t.match(status, String(close), `${code} closes with ${close}`)
   }
-  const known = new Set<string>(classes.map((Class) => new Class().code))
+  // And the client's own.
+  const known = new Set<string>([...classes.map((Class) => new Class().code), ...['CLOSED', 'ALREADY_JOINED', 'CONNECTION'].map((name) => `FAN_OUT_ERR_${name}`)])
   for (const page of pages) {
     for (const [code] of read(page).matchAll(/FAN_OUT_ERR_[A-Z_]+[A-Z]/g)) t.ok(known.has(code), `${code} in ${page}`)
   }
@@ -105,10 +106,14 @@ const GIVEN = `
 import type { FastifyInstance } from 'fastify'
 import type { Server } from 'ws'
 import type { BrokerEvents, Cursor, Outgoing, Published, ReadRequest, Window } from './index.js'
+import type { Client } from 'fastify-fan-out/client'
 import fanOut from './index.js'
 import websocket from '@fastify/websocket'
 declare const app: FastifyInstance
 declare const lastId: string, since: string, signal: AbortSignal
+declare const client: Client
+declare function getToken (): Promise<string>
+declare function show (text: unknown): void
 declare function handle (data: unknown): Promise<void>
 declare function loadBoard (room: string): Promise<object>
 declare function verify (token: string): Promise<{ sub: string, exp: number }>
@@ -116,7 +121,8 @@ declare function verify (token: string): Promise<{ sub: string, exp: number }>
 
 test('TypeScript in the docs compiles', async (t) => {
   const files = new Map(blocks('ts').map(({ page, text }, i) => {
-    const given = GIVEN.split('\n').filter((line) => !/^import .*Cursor/.test(line) || text.includes('BrokerEvents')).join('\n')
+    const given = GIVEN.split('\n').filter((line) => !/^import .*Cursor/.test(line) || text.includes('BrokerEvents'))
+      .filter((line) => !/^declare const client/.test(line) || !text.includes('const client')).join('\n')
     return [join(root, `${i}-${page.replaceAll('/', '-')}.ts`), `${given}\n${text}\nexport {}\n`]
   }))
   t.ok(files.size > 10)

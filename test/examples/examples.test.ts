@@ -1,52 +1,10 @@
-import type { ChildProcess } from 'node:child_process'
-import type { Test } from 'tap'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import WebSocket from 'ws'
 import { connect, openStream, until } from '../helpers.js'
 import { RedisServer } from '../redis-server.js'
-
-const folder = new URL('../../examples/', import.meta.url)
-
-interface Running { child: ChildProcess, output: () => string, exited: Promise<unknown> }
-
-/** Runs an example as its first lines say, on a free port, without what tap sets for its own children. */
-function start (t: Test, name: string, ...flags: string[]): Running {
-  const { NODE_OPTIONS, ...env } = process.env
-  const child = spawn(process.execPath, ['--import=tsx', ...flags, fileURLToPath(new URL(name, folder))], {
-    cwd: fileURLToPath(new URL('..', folder)), env: { ...env, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
-  })
-  let output = ''
-  child.stdout.on('data', (chunk) => { output += String(chunk) })
-  child.stderr.on('data', (chunk) => { output += String(chunk) })
-  const exited = once(child, 'close').then(([code, signal]) => code ?? signal as unknown)
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await exited
-  })
-  return { child, output: () => output, exited }
-}
-
-/** An example that ends by itself: answers what it printed. */
-async function run (t: Test, name: string, ...flags: string[]): Promise<string> {
-  const { output, exited } = start(t, name, ...flags)
-  t.equal(await exited, 0, `${name} ends with 0`, { output: output() })
-  return output()
-}
-
-/** An example that serves: answers where. */
-async function serve (t: Test, name: string): Promise<Running & { url: string }> {
-  const running = start(t, name)
-  let over = false
-  void running.exited.then(() => { over = true })
-  await until(() => over || running.output().includes('listens on'), `${name} listens`, 20_000)
-  const url = /listens on (\S+)/.exec(running.output())?.[1]
-  if (url === undefined) throw new Error(`${name} did not start:\n${running.output()}`)
-  return { ...running, url }
-}
+import { folder, run, serve } from './running.js'
 
 function post (url: string, body: string): Promise<Response> {
   return fetch(url, { method: 'POST', headers: { authorization: 'Bearer a-secret-of-the-backend', 'content-type': 'application/json' }, body })
@@ -54,13 +12,15 @@ function post (url: string, body: string): Promise<Response> {
 
 test('every example says how to run it, and stands in the list and in here', async (t) => {
   const list = readFileSync(new URL('README.md', folder), 'utf8')
-  const here = readFileSync(new URL(import.meta.url), 'utf8')
+  const here = ['examples.test.ts', 'pages.test.ts'].map((name) => readFileSync(new URL(name, import.meta.url), 'utf8')).join('')
   for (const name of readdirSync(folder)) {
     if (name === 'README.md') continue
-    t.match(list, `(${name})`)
+    t.match(list, name.includes('.') ? `(${name})` : `(${name}/`)
     t.match(here, name)
-    const text = readFileSync(new URL(name, folder), 'utf8')
-    if (name.endsWith('.ts')) t.match(text.slice(0, 1500), `examples/${name}`)
+  }
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts') || name.includes('use-room/')) continue
+    t.match(readFileSync(new URL(name, folder), 'utf8').slice(0, 1500), `examples/${name}`)
   }
 })
 
