@@ -64,7 +64,7 @@ export class Client {
     })
     const headers = { host: `${hostname}:${port}`, upgrade: 'websocket', connection: 'Upgrade', 'sec-websocket-version': '13', 'sec-websocket-key': randomBytes(16).toString('base64'), ...target.headers }
     this.#socket.write(`GET ${target.path} HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
-    this.#socket.on('error', (error) => listener.failed(error))
+    this.#socket.on('error', (error) => listener.failed(new Error(`a client's connection to ${target.url} has failed`, { cause: error })))
     this.#socket.on('close', () => listener.failed(new Error(`${target.url} has closed a connection`)))
   }
 

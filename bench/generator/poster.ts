@@ -45,7 +45,7 @@ export class Poster {
       if (!/^HTTP\/1.1 20\d/.test(answer)) return failed(new Error(`a POST was answered by ${answer}`))
       this.#done?.(answer)
     })
-    this.#socket.on('error', failed)
+    this.#socket.on('error', (error) => failed(new Error(`a connection that posts to ${url} has failed`, { cause: error })))
     this.#socket.on('close', () => failed(new Error(`${url} has closed a connection that posts`)))
   }
 

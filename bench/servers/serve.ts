@@ -1,4 +1,5 @@
-import type { AddressInfo, Server } from 'node:net'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { once } from 'node:events'
 import { serve as answer } from '../ipc.js'
@@ -11,6 +12,8 @@ const RESOLUTION = 5
 
 /** Listens on a free port, and answers what a server of a benchmark is asked. */
 export async function listen (server: Server): Promise<void> {
+  // A connection that posts may be idle for longer than the default of 5 s, where one batch takes a second to write.
+  server.keepAliveTimeout = 0
   server.listen({ host: '127.0.0.1', port: 0, backlog: BACKLOG })
   await once(server, 'listening')
   report(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)

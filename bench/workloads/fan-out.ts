@@ -6,8 +6,10 @@ import { audience, BYTES, repeat } from './workload.js'
 
 const ROOM = 'room'
 
-// What is posted may be so many messages ahead of what everybody has. It bounds what servers without limits heap up.
+// What is posted may be so many messages ahead of what everybody has, and no more deliveries. It bounds what servers without
+// limits heap up, and how long a POST waits behind others: one that takes 10 s is cut off by Centrifugo.
 const AHEAD = 256
+const DELIVERIES = 256_000
 
 export const rates: Record<string, Metric> = {
   delivered: { unit: 'messages/s', better: 'more' },
@@ -26,7 +28,7 @@ export async function join ({ running: { urls, socket }, load, size }: Stage): P
 /** Posts batches to that room. */
 export async function post ({ running: { urls, pids, publish }, load, size, warmUp, duration }: Stage, batch: number, options: Pick<PublishOptions, 'inFlight'> & Partial<PublishOptions>): Promise<PublishResult> {
   return await load.publish({
-    url: urls[0] as string, requests: [publish(ROOM, repeat(batch, () => message(BYTES)))], subscribers: size, ahead: AHEAD, warmUp, duration, pids, ...options
+    url: urls[0] as string, requests: [publish(ROOM, repeat(batch, () => message(BYTES)))], subscribers: size, ahead: Math.min(AHEAD, DELIVERIES / size), warmUp, duration, pids, ...options
   })
 }
 
@@ -80,7 +82,8 @@ export const lone: Workload = {
   async run (stage) {
     const { running: { urls, publish }, load, size, warmUp, duration } = stage
     await join(stage)
-    const latencies = await load.lone({ url: urls[0] as string, request: publish(ROOM, [message(BYTES)]), subscribers: size, pause: 2, warmUp, duration: 2 * duration })
+    // Long enough for a 99th percentile: some hundreds of messages, at the size of the goals.
+    const latencies = await load.lone({ url: urls[0] as string, request: publish(ROOM, [message(BYTES)]), subscribers: size, pause: 2, warmUp, duration: 10 * duration })
     return { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) }
   }
 }

@@ -35,6 +35,9 @@ const http = createServer(async (request, response) => {
   response.end(`{"published":${messages.length}}`)
 })
 
+// As long as the others': a connection that posts may be idle for longer than the default of 5 s.
+http.keepAliveTimeout = 0
+
 const io = new Server(http, {
   transports: ['websocket'],
   serveClient: false,
