@@ -103,7 +103,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
 
   // --- what rooms ask
 
-  async ask (room: string, path: string, signal = this.#closing.signal): Promise<any> {
+  async ask (room: string, path: string, signal: AbortSignal = this.#closing.signal): Promise<any> {
     const response = await this.#request(room, path, this.#token, { signal })
     const { ok, status } = response
     if (ok) return await response.json()

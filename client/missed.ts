@@ -15,7 +15,9 @@ export async function readMissed ({ request, token }: LinkOptions, asked: Frame,
   let start: string | undefined
   for (let next = cursor, more = true; more;) {
     const query = since ? `limit=1000${next ? `&since=${next}` : ''}` : `order=desc&limit=${Math.min(replay!, 1_000)}`
-    const page = await (await request(room, `/history?${query}`, token, { signal })).json() as History
+    const response = await request(room, `/history?${query}`, token, { signal })
+    if (!response.ok) throw await refusal(response)
+    const page = await response.json() as History
     const messages = since ? page.messages : page.messages.reverse()
     const last = messages.findIndex(({ id }) => id === end)
     if (last >= 0) messages.length = last + 1
@@ -32,6 +34,12 @@ export async function readMissed ({ request, token }: LinkOptions, asked: Frame,
     more = page.more && last < 0
   }
   return [{ type: 'subscribed', room, id: start, ...(cursor && { recovered }), replayed, ref }, ...frames]
+}
+
+async function refusal (response: Response): Promise<Error> {
+  const { status, headers } = response
+  const { code, message } = await response.json().catch(() => ({})) as { code?: string, message?: string }
+  return Object.assign(new Error(message ?? `status ${status}`), { code, status, retryAfter: 1000 * Number(headers.get('retry-after')) })
 }
 
 const epoch = (id: string): string => id.split('-')[0]!
