@@ -201,6 +201,31 @@ test('what a tab has missed it reads, while what follows waits', async (t) => {
   t.same(world.asked, ['/history?limit=1000&since=1-3', '/history?limit=1000&since=1-4'])
 })
 
+test('what it reads may reach beyond where the wire stands: nothing comes twice', async (t) => {
+  const world = new World(t)
+  const [a, b, c] = await world.tabs(3) as [Tab, Tab, Tab]
+  // No message's position.
+  await world.subscribed(a, 'r', '2-0')
+  let answer!: (page: Page) => void
+  world.history = () => new Promise((resolve) => { answer = resolve })
+  b.link.send({ type: 'subscribe', room: 'r', since: '1-3', ref: 1 })
+  await until(() => world.asked.length === 1, 'it reads')
+  for (const id of ['2-1', '2-2']) world.say(message('r', id))
+  await a.frame({ id: '2-2' })
+  answer({ id: '2-1', messages: entries('1-4', '2-1') })
+  await b.frame({ id: '2-2' })
+  t.same(b.told('r'), ['subscribed 1-3 true', 'message 1-4', 'message 2-1', 'message 2-2'])
+  // The server has sent the last one, and it has not come yet.
+  world.history = () => ({ id: '2-3', messages: entries('2-2', '2-3') })
+  c.link.send({ type: 'subscribe', room: 'r', since: '2-1', ref: 1 })
+  await c.frame({ id: '2-2' })
+  world.say(message('r', '2-3'))
+  await c.frame({ id: '2-3' })
+  world.say(message('r', '2-4'))
+  await c.frame({ id: '2-4' })
+  t.same(c.told('r'), ['subscribed 2-1 true', 'message 2-2', 'message 2-3', 'message 2-4'])
+})
+
 test('where what was missed is not there any more, or nothing is kept, there is one gap before all else', async (t) => {
   const world = new World(t)
   const [a, b, c] = await world.tabs(3) as [Tab, Tab, Tab]
