@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 
-const read = (name: string) => readFileSync(new URL(`./page/${name}`, import.meta.url), 'utf8')
+// Only the build makes it, wherever this file is read from.
+const built = new URL(import.meta.url.includes('/dist/') ? './page/' : '../../dist/lib/server/page/', import.meta.url)
+const read = (name: string) => readFileSync(new URL(name, built), 'utf8')
 const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
 
 /** The live page at `/`: one document, nothing fetched from elsewhere, no script but its own. */
 export function addPage (app: FastifyInstance, { tokens }: { tokens: boolean }): void {
-  const style = read('page.css')
-  const script = read('connection.js') + read('page.js')
+  const style = read('style.css')
+  const script = read('page.js')
   // Functions as replacements: `$&` and its like in the files mean nothing then.
   const html = read('page.html')
     .replace('data-tokens=""', () => `data-tokens="${tokens ? 'needed' : 'unused'}"`)
