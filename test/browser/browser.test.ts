@@ -1,7 +1,6 @@
 import { chromium, type Page } from 'playwright-core'
-import { SignJWT } from 'jose'
 import tap, { before, test } from 'tap'
-import { publish, serve, until, KEY } from '../server/helpers.js'
+import { publish, serve, until } from '../server/helpers.js'
 // @ts-expect-error -- a script that runs before anything is built has no types
 import { find } from '../services.mjs'
 import { createProxy, type Proxy } from './proxy.js'
@@ -115,92 +114,5 @@ test('a drop before the first message resumes as well', async (t) => {
   for (const page of pages) {
     await until(async () => (await page.evaluate('got') as unknown[]).length > 0, 'the message arrives')
     t.same(await page.evaluate('got'), ['first'])
-  }
-})
-
-test('the live page', async (t) => {
-  const { origin } = await serve(t)
-  const proxy = await createProxy(t, origin)
-  const page = await newPage(t)
-  const state = (name: string) => page.waitForSelector(`#state[data-state=${name}]`)
-  const row = (text: string, kind = 'message') => page.locator(`#log li.${kind}`, { hasText: text }).waitFor()
-  await page.goto(`${proxy.origin}/`)
-  await state('open')
-
-  const id = await publish(origin, 'demo', { hello: '<img src=x onerror="document.title=1">' })
-  await row('<img src=x')
-  t.equal(await page.textContent('#log li.message .cursor'), id, 'with its cursor')
-  t.equal(await page.locator('#log img').count(), 0, 'what is published stays text')
-
-  // Publish from the page: refused without the key, then with it.
-  await page.fill('#data', 'plain words')
-  await page.click('#publish button')
-  t.match(await page.textContent('#published'), 'asks for the publish key')
-  await page.fill('#key', 'wrong')
-  await page.click('#publish button')
-  await page.waitForSelector('#published[data-result=bad]:not(:empty)')
-  t.equal(await page.evaluate('sessionStorage.getItem("fan-out-key")'), null)
-  await page.fill('#key', KEY)
-  await page.click('#publish button')
-  await row('"plain words"')
-  t.equal(await page.evaluate('sessionStorage.getItem("fan-out-key")'), KEY)
-  t.equal(await page.evaluate('localStorage.length'), 0)
-  t.match(await page.textContent('#curl'), '/rooms/demo\' -H "authorization: Bearer $FAN_OUT_PUBLISH_KEY"')
-
-  for (const transport of ['websocket', 'events']) {
-    await page.check(`[name=transport][value=${transport}]`)
-    await state('open')
-    proxy.cut()
-    await state('waiting')
-    await publish(origin, 'demo', `missed by ${transport}`)
-    proxy.restore()
-    await row(`missed by ${transport}`)
-    await state('open')
-  }
-  t.equal(await page.locator('#log li.gap').count(), 0)
-
-  // The memory broker dies with its server: the page says that something is missing, and where.
-  const next = await serve(t)
-  await publish(next.origin, 'demo', 'of the next server')
-  proxy.cut()
-  await state('waiting')
-  proxy.leadTo(next.origin)
-  proxy.restore()
-  await row('Messages are missing here', 'gap')
-  await row('of the next server')
-  t.same(await page.locator('#log li').evaluateAll((rows) => rows.slice(-2).map((row) => row.className)), ['gap', 'message'])
-  t.match(await page.textContent('#gaps'), '1 gap')
-
-  await page.fill('#room', 'chat:ünï/1')
-  await page.click('#open-button')
-  await page.locator('#state-text', { hasText: 'Live in chat:ünï/1' }).waitFor()
-  t.match(page.url(), /#chat%3A%C3%BCn%C3%AF%2F1$/)
-  await publish(next.origin, 'chat:ünï/1', 'in another room')
-  await row('in another room')
-  await page.click('#close-button')
-  await state('closed')
-})
-
-test('the live page where tokens are asked for', async (t) => {
-  const secret = 'a secret that is long enough for HS256'
-  const sign = (rooms: string[]) => new SignJWT({ sub: 'ada', rooms }).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))
-  const { origin } = await serve(t, { FAN_OUT_TOKEN_SECRET: secret })
-  const page = await newPage(t)
-  await page.goto(`${origin}/#chat:1`)
-  t.equal(await page.getAttribute('#state', 'data-state'), 'closed', 'it asks first')
-
-  const tryToken = async (token: string, state: string, text: RegExp) => {
-    await page.fill('#token', token)
-    await page.click('#open-button')
-    await page.locator(`#state[data-state=${state}]`, { hasText: text }).waitFor()
-    t.pass(`${state}: ${text}`)
-  }
-  for (const transport of ['websocket', 'events']) {
-    await page.check(`[name=transport][value=${transport}]`)
-    await tryToken('wrong', 'refused', /token/)
-    await tryToken(await sign(['news']), 'refused', /denied/)
-    await tryToken(await sign(['chat:*']), 'open', /Live in chat:1/)
-    await publish(origin, 'chat:1', `by ${transport}`)
-    await page.locator('#log li.message', { hasText: `by ${transport}` }).waitFor()
   }
 })
