@@ -1,8 +1,8 @@
 import type { Measures } from './measures.js'
-import uPlot from 'uplot'
+import UPlot from 'uplot'
 import { find } from './dom.js'
 
-const barsOf = uPlot.paths.bars!
+const barsOf = UPlot.paths.bars!
 const SECONDS = 60
 const HEIGHT = 112
 // What is at least drawn, so that a quiet second does not look like a storm.
@@ -17,7 +17,7 @@ export class Plots {
   readonly #rate: Column = this.#seconds.map(() => null)
   readonly #median: Column = this.#seconds.map(() => null)
   readonly #slowest: Column = this.#seconds.map(() => null)
-  #drawn: uPlot[] = []
+  #drawn: UPlot[] = []
 
   constructor (measures: Measures) {
     this.#measures = measures
@@ -55,10 +55,10 @@ export class Plots {
   }
 }
 
-function plot (id: string, least: number, data: [number[], ...Column[]], series: uPlot.Series[]): uPlot {
+function plot (id: string, least: number, data: [number[], ...Column[]], series: UPlot.Series[]): UPlot {
   const parent = find(id, HTMLElement)
   const look = { stroke: colour('--soft'), font: '11px system-ui, sans-serif', grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } }
-  return new uPlot({
+  return new UPlot({
     width: widthOf(parent),
     height: HEIGHT,
     padding: [8, 14, 0, 0],
