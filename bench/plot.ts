@@ -56,8 +56,9 @@ export function plot (summary: Summary): string {
     ]
   })
   // In a file of its own it has to say what it is; a page would know.
-  drawn.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
-  return `${drawn.outerHTML}\n`
+  const element = drawn as unknown as { setAttribute (name: string, value: string): void, outerHTML: string }
+  element.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
+  return `${element.outerHTML}\n`
 }
 
 /** Heights of labels, moved so that none lies on another. */

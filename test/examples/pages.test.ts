@@ -12,6 +12,9 @@ import { startApp, until } from '../helpers.js'
 import { find } from '../services.mjs'
 import { folder, serve, start } from './running.js'
 
+/** What is looked at of an element. */
+interface Shown { className: string, textContent: string }
+
 let browser: Browser
 before(async () => { browser = await chromium.launch({ executablePath: find('chromium'), args: ['--headless', '--no-sandbox', '--disable-gpu'] }) })
 tap.teardown(() => browser?.close())
@@ -59,7 +62,7 @@ test('chat: two servers, and one of them is killed', async (t) => {
   await hears(zoe, 'Ada: not yet')
   await hears(ada, 'Ada: not yet')
   for (const page of [ada, zoe]) {
-    t.same(await page.locator('#log li').evaluateAll((lines) => lines.map(({ className, textContent }) => `${className} ${textContent}`)),
+    t.same(await page.locator('#log li').evaluateAll((lines: Shown[]) => lines.map(({ className, textContent }) => `${className} ${textContent}`)),
       ['message Ada: hello', 'message Zoë: are you there?', 'message Ada: not yet'])
   }
 })
@@ -67,7 +70,7 @@ test('chat: two servers, and one of them is killed', async (t) => {
 test('dashboard: a backend\'s POSTs, and who comes later', async (t) => {
   const { url } = await serve(t, 'dashboard/server.ts')
   const page = await open(t, url)
-  const rows = (of: Page): Promise<string[]> => of.locator('#hosts tr').evaluateAll((rows) => rows.map((row) => row.textContent))
+  const rows = (of: Page): Promise<string[]> => of.locator('#hosts tr').evaluateAll((rows: Shown[]) => rows.map(({ textContent }) => textContent))
   const backend = start(t, 'dashboard/backend.ts', [], { URL: url })
   await until(async () => (await rows(page)).length === 3, 'three hosts')
   const first = await rows(page)
@@ -84,7 +87,7 @@ test('dashboard: a backend\'s POSTs, and who comes later', async (t) => {
 test('order-tracking: steps as they happen, and who comes late', async (t) => {
   const { url } = await serve(t, 'order-tracking/server.ts', { PAUSE: '200' })
   const page = await open(t, url)
-  const steps = (of: Page): Promise<string[]> => of.locator('#steps li').evaluateAll((steps) => steps.map(({ textContent }) => textContent.split(',')[0] as string))
+  const steps = (of: Page): Promise<string[]> => of.locator('#steps li').evaluateAll((steps: Shown[]) => steps.map(({ textContent }) => textContent.split(',')[0] as string))
   await page.click('button')
   await page.locator('#steps li', { hasText: 'delivered' }).waitFor()
   t.same(await steps(page), ['received', 'packed', 'shipped', 'delivered'])
