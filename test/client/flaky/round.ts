@@ -18,13 +18,13 @@ const HEALED = 6_000
 /** One client's place in one room, over all its joins: it comes back where it left. */
 class Seat implements Transcript {
   readonly entries: Entry[] = []
-  room_: Room<string> | undefined
+  joined: Room<string> | undefined
 
   constructor (readonly name: string, readonly room: string, readonly client: Client, readonly random: Random, readonly tally: Tally) {}
 
   toggle (): void {
     const { random } = this
-    const left = this.room_
+    const left = this.joined
     if (left?.state === 'joining' || left?.state === 'joined') return left.leave()
     const begun = this.entries.length > 0
     // What is stored serves as well.
@@ -32,13 +32,13 @@ class Seat implements Transcript {
     this.join(since)
     // At once, or in the middle of the answer.
     if (begun && random.chance(0.2)) {
-      this.room_?.leave()
+      this.joined?.leave()
       this.join()
     }
   }
 
   join (since?: string): void {
-    const room = this.room_ = this.client.join<string>(this.room, { since, history: this.random.chance(0.6) })
+    const room = this.joined = this.client.join<string>(this.room, { since, history: this.random.chance(0.6) })
     const at = (): number => performance.now()
     room.addEventListener('state', ({ state, recovered }) => {
       if (state === 'joined' && this.entries.length === 0) this.entries.push({ type: 'subscribed', id: room.id!, at: at() })
@@ -102,12 +102,12 @@ export async function round (seed: number, servers: Place[], tally: Tally): Prom
       for (let m = random.chance(0.1) ? random.upTo(30) : random.upTo(2); m > 0; m--) publish(random.pick(rooms), (room, text) => app.rooms.publish(room, text))
     }
     network.calm = true
-    for (const seat of seats) if (seat.room_ === undefined || seat.room_.state === 'left') seat.toggle()
+    for (const seat of seats) if (seat.joined === undefined || seat.joined.state === 'left') seat.toggle()
     await until(() => under.size === 0, 'all publishes to be answered', HEALED)
     for (const room of rooms) publish(room, (room, text) => servers[0]!.app.rooms.publish(room, text))
     await until(() => under.size === 0, 'the last publishes', HEALED)
     const ends = new Map(outcomes.map(({ room, id }) => [room, id]))
-    await until(() => seats.every(({ room, room_ }) => room_?.id === ends.get(room)), 'everybody to be at the end', HEALED)
+    await until(() => seats.every(({ room, joined }) => joined?.id === ends.get(room)), 'everybody to be at the end', HEALED)
   } catch (error) {
     return (error as Error).message
   } finally {
