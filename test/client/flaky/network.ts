@@ -120,7 +120,11 @@ export function flakyFetch (network: Network): typeof fetch {
     }
     let left = random.upTo(40)
     const cut = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => left-- > 0 || network.calm ? controller.enqueue(chunk) : controller.error(new TypeError('cut'))
+      transform (chunk, controller) {
+        if (left-- > 0 || network.calm) controller.enqueue(chunk)
+        else if (random.chance(0.5)) controller.error(new TypeError('cut'))
+        else controller.terminate()
+      }
     })
     return new Response(response.body?.pipeThrough(cut) ?? null, response)
   }
