@@ -29,10 +29,10 @@ async function deliver (order: string): Promise<void> {
   }
 }
 
-app.post('/orders', async (_request, reply) => {
+app.post('/orders', async () => {
   const order = randomUUID()
   deliver(order).catch((error: unknown) => app.log.error(error))
-  return await reply.redirect(`/?order=${order}`, 303)
+  return { order }
 })
 
 const page = readFileSync(new URL('index.html', import.meta.url), 'utf8')

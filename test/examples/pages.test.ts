@@ -24,7 +24,7 @@ async function open (t: Test, url: string): Promise<Page> {
   const context = await browser.newContext()
   t.teardown(() => context.close())
   const page = await context.newPage()
-  page.on('pageerror', (error) => t.fail(error.message))
+  page.on('pageerror', (error) => t.fail(error.message, { error: String(error.stack) }))
   await page.goto(url)
   return page
 }
