@@ -12,9 +12,6 @@ import { startApp, until } from '../helpers.js'
 import { find } from '../services.mjs'
 import { folder, serve, start } from './running.js'
 
-/** What is looked at of an element. */
-interface Shown { className: string, textContent: string }
-
 let browser: Browser
 before(async () => { browser = await chromium.launch({ executablePath: find('chromium'), args: ['--headless', '--no-sandbox', '--disable-gpu'] }) })
 tap.teardown(() => browser?.close())
