@@ -23,3 +23,8 @@ export async function createCertificate (t: Pick<Test, 'teardown'>): Promise<Cer
     '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate])
   return { key, certificate, settings: { 'tls-cert-file': certificate, 'tls-key-file': key, 'tls-ca-cert-file': certificate, 'tls-auth-clients': 'no' } }
 }
+
+/** Settings of a nats-server, with which it speaks TLS under it; `verify`: with nobody who has it not as well. */
+export function natsTls ({ certificate, key }: Certificate, verify = false): string {
+  return `tls { cert_file: ${JSON.stringify(certificate)}, key_file: ${JSON.stringify(key)}, ca_file: ${JSON.stringify(certificate)}, verify: ${verify} }`
+}
