@@ -1,0 +1,163 @@
+import type { Test } from 'tap'
+import type { Msg } from '../../lib/brokers/nats/connection.js'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import tap, { test } from 'tap'
+import { NatsConnection } from '../../lib/brokers/nats/connection.js'
+import { parseNatsUrl } from '../../lib/brokers/nats/url.js'
+import { systemScheduler } from '../../lib/scheduler.js'
+import { until } from '../helpers.js'
+import { NatsServer } from '../nats-server.js'
+import { freePort } from '../redis-server.js'
+
+// Nothing of ours keeps a process alive while NATS is away.
+const alive = setInterval(() => {}, 1_000)
+tap.teardown(() => clearInterval(alive))
+
+const within = (ms: number): number => performance.now() + ms
+
+function connection (t: Test, url: string): { nats: NatsConnection, events: string[] } {
+  const events: string[] = []
+  const nats = new NatsConnection(parseNatsUrl(url), systemScheduler, {
+    connected: () => { events.push('connected') },
+    disconnected: () => { events.push('disconnected') }
+  })
+  t.teardown(() => nats.close())
+  return { nats, events }
+}
+
+for (const program of ['nats', 'nats-current'] as const) {
+  test(`a connection to ${program}`, async (t) => {
+    const server = await NatsServer.start(t, { program, config: 'max_payload: 1000' })
+    const { nats, events } = connection(t, server.url)
+    await nats.open(within(5_000))
+    t.strictSame(events, ['connected'])
+    t.match(nats.serverInfo, { version: /^2\./, max_payload: 1000, headers: true })
+
+    const heard: string[] = []
+    const subscription = nats.subscribe('a.*', (message) => { heard.push(message.string()) })
+    await subscription.confirmed(within(5_000))
+    await nats.deliver('a.1', ['1', '2', '3'], within(5_000))
+    await until(() => heard.length === 3)
+    t.strictSame(heard, ['1', '2', '3'])
+
+    t.test('asks, and is answered', async (t) => {
+      const admin = await server.admin()
+      admin.subscribe('echo', { callback: (_, message) => { message.respond(message.data, message.headers === undefined ? {} : { headers: message.headers }) } })
+      admin.subscribe('many', { callback: (_, message) => { for (const n of '123') message.respond(n) } })
+      admin.subscribe('silent', { callback: () => {} })
+      await admin.flush()
+      t.equal((await nats.request('echo', 'hello', { deadline: within(5_000) })).string(), 'hello')
+      const got: string[] = []
+      await nats.requestMany('many', '', { deadline: within(5_000), onReply: (reply) => got.push(reply.string()) === 3 })
+      t.strictSame(got, ['1', '2', '3'])
+      await t.rejects(nats.requestMany('many', '', { deadline: within(5_000), onReply: () => { throw new Error('mine') } }), { message: 'mine' })
+      await t.rejects(nats.request('nobody', '', { deadline: within(5_000) }), { code: 'FAN_OUT_ERR_BROKER_AWAY', cause: { name: 'NoResponders' } })
+      await t.rejects(nats.request('silent', '', { deadline: within(50) }), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /did not answer in time/ })
+    })
+
+    t.test('what is too large is refused, and harms nobody', async (t) => {
+      await t.rejects(nats.deliver('a.1', ['x'.repeat(1001)], within(5_000)), { code: 'FAN_OUT_ERR_TOO_LARGE', statusCode: 413, message: /1000 bytes/ })
+      await nats.deliver('a.1', ['x'.repeat(1000)], within(5_000))
+      await until(() => heard.length === 4)
+      t.strictSame(events, ['connected'])
+    })
+
+    t.test('when the link breaks, what is under way fails at once, and nothing is sent later', async (t) => {
+      const asked = nats.request('silent', '', { deadline: within(60_000) })
+      const rejected = t.rejects(asked, { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /link to NATS broke/ })
+      await server.kill()
+      await rejected
+      t.equal(nats.serverInfo, undefined)
+      t.throws(() => nats.publish('a.1', 'too late'), { code: 'FAN_OUT_ERR_BROKER_AWAY' })
+      await t.rejects(nats.deliver('a.1', ['too late'], within(60_000)), { code: 'FAN_OUT_ERR_BROKER_AWAY' })
+      await t.rejects(nats.reach(within(100)), { code: 'FAN_OUT_ERR_BROKER_AWAY', cause: { message: /refused/i } })
+      await until(() => events.length === 2)
+      await server.start()
+      await nats.untilWhole(within(5_000))
+      await nats.deliver('a.1', ['again'], within(5_000))
+      await until(() => heard.includes('again'))
+      t.notOk(heard.includes('too late'))
+      t.strictSame(events, ['connected', 'disconnected', 'connected'])
+    })
+
+    t.test('a link that has fallen silent is given up, with all that was written to it', async (t) => {
+      server.pause()
+      // More than the kernel takes.
+      const given = Array.from({ length: 10_000 }, () => 'x'.repeat(1000))
+      await t.rejects(nats.deliver('b', given, within(60_000)), { message: /link to NATS broke/ })
+      await t.rejects(nats.reach(within(50)), { cause: { message: /no answer within 2000 ms/ } })
+      server.resume()
+      await nats.untilWhole(within(10_000))
+      await nats.flush(within(5_000))
+      t.strictSame(events.slice(3), ['disconnected', 'connected'])
+    })
+
+    t.test('once ended a subscription is silent, on the next link too', async (t) => {
+      subscription.unsubscribe()
+      const before = heard.length
+      await nats.deliver('a.1', ['x'], within(5_000))
+      t.equal(heard.length, before)
+      const { connections } = await server.ask('/connz?subs=1')
+      t.equal(connections.find(({ name }: { name: string }) => name === 'fastify-fan-out').subscriptions, 0)
+    })
+  })
+}
+
+test('rights: what NATS refuses is told at once, and only to whom it is about', async (t) => {
+  const rights = (subscribe: string): string => `authorization { users: [{ user: u, password: p, permissions: {
+    publish: ["ok.>"], subscribe: ${subscribe}, allow_responses: true } }] }`
+  const server = await NatsServer.start(t, { config: rights('["ok.>", "later"]') })
+  const { nats, events } = connection(t, server.url.replace('//', '//u:p@'))
+  await nats.open(within(5_000))
+  const heard: Msg[] = []
+  const [ok, later, no] = ['ok.1', 'later', 'no'].map((subject) => nats.subscribe(subject, (message) => heard.push(message)))
+  await Promise.all([
+    ok!.confirmed(within(5_000)),
+    later!.confirmed(within(5_000)),
+    t.rejects(no!.confirmed(within(60_000)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /NATS refuses: .*Subscription to "no"/i })
+  ])
+  await Promise.all([
+    nats.deliver('ok.1', ['1'], within(5_000)),
+    t.rejects(nats.deliver('no', ['1'], within(60_000)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /NATS refuses: .*Publish to "no"/i }),
+    t.rejects(nats.request('ok.1', '', { deadline: within(60_000) }), { message: /NATS refuses: .*_INBOX/i })
+  ])
+  await nats.flush(within(5_000))
+  t.strictSame(events, ['connected'])
+})
+
+test('it is connected to whatever is the time that it takes', async (t) => {
+  const server = await NatsServer.start(t)
+  await server.kill()
+  const { nats, events } = connection(t, server.url)
+  await t.rejects(nats.open(within(300)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /not reached in time: .*refused/i })
+  t.strictSame(events, [])
+  const opened = nats.open(within(10_000))
+  await server.start()
+  await opened
+  t.strictSame(events, ['connected'])
+})
+
+test('why it cannot be opened', async (t) => {
+  const server = await NatsServer.start(t, { config: 'authorization { token: secret }' })
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  const other = createServer((socket) => { socket.end('HTTP/1.1 400 Bad Request\r\n\r\n') }).listen(0, '127.0.0.1')
+  t.teardown(() => { silent.close(); other.close() })
+  await Promise.all([once(silent, 'listening'), once(other, 'listening')])
+  const at = (server: typeof silent): string => `nats://127.0.0.1:${(server.address() as { port: number }).port}`
+  for (const [url, message] of [
+    [server.url, /authorization violation/i],
+    [server.url.replace('//', '//wrong@'), /authorization violation/i],
+    [`${server.url}?tls=true`, /tls/i],
+    [`nats://127.0.0.1:${await freePort()}`, /refused/i],
+    [at(silent), /no answer within 2000 ms/],
+    [at(other), /no NATS server/]
+  ] as const) {
+    const { nats } = connection(t, url)
+    await t.rejects(nats.open(within(url === at(silent) ? 2_500 : 500)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message }, url)
+    await nats.close()
+  }
+  await t.rejects(connection(t, `${server.url}?creds=/nowhere`).nats.open(within(60_000)), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /\?creds cannot be read \(ENOENT\)/ })
+  const { nats } = connection(t, server.url.replace('//', '//secret@'))
+  await nats.open(within(5_000))
+})
