@@ -16,7 +16,8 @@ const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) 
   'redis:': redis,
   'rediss:': redis,
   'redis+pubsub:': redisPubSub,
-  'rediss+pubsub:': redisPubSub
+  'rediss+pubsub:': redisPubSub,
+  'nats+jetstream:': jetStream
 }
 
 async function redis (url: string, settings: Settings, log: BrokerLog): Promise<Made> {
@@ -31,6 +32,12 @@ async function redisPubSub (url: string, { brokerOptions, idempotencyTtl }: Sett
   if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
   const link = (events: LinkEvents): Link => new PubSubLink({ client, keyPrefix: brokerOptions.keyPrefix, idempotencyTtl }, events)
   return { broker: new NumberedBroker({ link, ...timeouts(brokerOptions) }), redis: client }
+}
+
+async function jetStream (url: string, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Made> {
+  const [{ JetStreamBroker }, { parseNatsUrl }] = await Promise.all([import('./jetstream/jetstream.js'), import('./nats/url.js')])
+  const { keyPrefix, replicas } = brokerOptions
+  return { broker: new JetStreamBroker({ nats: parseNatsUrl(url), keyPrefix, replicas, history, idempotencyTtl, ...timeouts(brokerOptions), log }) }
 }
 
 async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Broker> {

@@ -1,0 +1,215 @@
+import type { Scheduler } from '../../scheduler.js'
+import type { Msg, MsgHdrs, NatsConnection } from '../nats/connection.js'
+import { headers as newHeaders } from '@nats-io/transport-node'
+import { errors, retryAfter } from '../../errors.js'
+
+// In ms. What has no answer for so long is asked again: a stream may be without a leader, and a message may be lost between servers.
+const TRY = 1_000
+// Between tries.
+const PAUSES = [20, 50, 100, 200]
+
+// Codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
+export const NOT_FOUND = 10037
+export const STREAM_NOT_FOUND = 10059
+export const NAME_IN_USE = 10058
+const WRONG_LAST_SEQUENCE = [10071, 10164]
+const DUPLICATE_UNDER_WAY = 10158
+/** There is no leader, or too few to elect one, it is not done with what came before, or is asked too much. */
+const FOR_NOW = [10004, 10008, 10009, 10041, 10118, DUPLICATE_UNDER_WAY, 10163, 10167]
+
+/** A message as the stream holds it. `time` in ms since 1970. */
+export interface Stored {
+  sequence: number
+  time: number
+  text: string
+  /** Its `Nats-Msg-Id`. */
+  messageId: string
+}
+
+export interface StreamConfig {
+  name: string
+  description?: string
+  subjects: string[]
+  retention: string
+  storage: string
+  discard: string
+  num_replicas: number
+  max_msgs_per_subject: number
+  max_msgs: number
+  max_bytes: number
+  /** In ns, as all times. */
+  max_age: number
+  duplicate_window: number
+  allow_direct?: boolean
+  no_ack?: boolean
+  republish?: { src?: string, dest: string, headers_only?: boolean }
+}
+
+export interface StreamInfo {
+  config: StreamConfig
+  /** `subjects` where it was asked for: how many messages of each are stored. */
+  state: { last_seq: number, first_seq: number, messages: number, subjects?: Record<string, number> }
+}
+
+export interface PubAck { seq: number, duplicate?: boolean }
+
+/** What JetStream answers where it does not do what it was asked. `code` is one of its own. */
+export class JetStreamError extends Error {
+  readonly code: number
+
+  constructor (code: number, description: string) {
+    super(description)
+    this.code = code
+  }
+}
+
+interface Answer { error?: { code: number, err_code?: number, description?: string } }
+
+/** Asks the JetStream of a connection, https://docs.nats.io/reference/reference-protocols/nats_api_reference, again and again until the deadline. */
+export class Api {
+  readonly connection: NatsConnection
+  readonly stream: string
+  readonly #scheduler: Scheduler
+
+  constructor (connection: NatsConnection, stream: string, scheduler: Scheduler) {
+    this.connection = connection
+    this.stream = stream
+    this.#scheduler = scheduler
+  }
+
+  get now (): number {
+    return this.#scheduler.now()
+  }
+
+  /** Undefined where there is no such stream. `subject`: counts what is stored under it. */
+  async info (deadline: number, subject?: string): Promise<StreamInfo | undefined> {
+    return await unless([STREAM_NOT_FOUND], this.ask<StreamInfo>(`STREAM.INFO.${this.stream}`, subject === undefined ? undefined : { subjects_filter: subject }, deadline))
+  }
+
+  async create (config: Partial<StreamConfig>, deadline: number): Promise<void> {
+    await this.ask(`STREAM.CREATE.${this.stream}`, config, deadline)
+  }
+
+  async update (config: Partial<StreamConfig>, deadline: number): Promise<void> {
+    await this.ask(`STREAM.UPDATE.${this.stream}`, config, deadline)
+  }
+
+  /** The newest message of a subject. Asked of the stream's leader: it knows of all that was acknowledged. */
+  async last (subject: string, deadline: number): Promise<Stored | undefined> {
+    return await this.#get({ last_by_subj: subject }, deadline)
+  }
+
+  /** The sequence of a subject's newest message, as any of the nodes that keep the stream has it. */
+  async lastOfAny (subject: string, deadline: number): Promise<number | undefined> {
+    try {
+      const { headers } = await this.connection.request(`$JS.API.DIRECT.GET.${this.stream}.${subject}`, '', { deadline: Math.min(deadline, this.now + TRY) })
+      return headers?.code === 404 ? undefined : numberIn(headers, 'Nats-Sequence')
+    } catch {
+      // The stream need not allow it.
+      return (await this.last(subject, deadline))?.sequence
+    }
+  }
+
+  /** The first message of a subject from a sequence on. */
+  async next (subject: string, sequence: number, deadline: number): Promise<Stored | undefined> {
+    return await this.#get({ next_by_subj: subject, seq: sequence }, deadline)
+  }
+
+  async at (sequence: number, deadline: number): Promise<Stored | undefined> {
+    return await this.#get({ seq: sequence }, deadline)
+  }
+
+  async #get (what: object, deadline: number): Promise<Stored | undefined> {
+    const answer = await unless([NOT_FOUND], this.ask<{ message: { seq: number, time: string, data?: string, hdrs?: string } }>(`STREAM.MSG.GET.${this.stream}`, what, deadline))
+    if (answer === undefined) return undefined
+    const { seq, time, data = '', hdrs = '' } = answer.message
+    const [, messageId = ''] = /^Nats-Msg-Id: *(.*)\r$/im.exec(Buffer.from(hdrs, 'base64').toString()) ?? []
+    return { sequence: seq, time: Date.parse(time), text: Buffer.from(data, 'base64').toString(), messageId }
+  }
+
+  /** Stores a message under a subject, in one try. */
+  async publish (subject: string, text: string, messageId: string, deadline: number): Promise<PubAck> {
+    const headers = newHeaders()
+    headers.set('Nats-Msg-Id', messageId)
+    const ack = parse<PubAck>(await this.connection.request(subject, text, { headers, deadline }))
+    // So does an older server say it.
+    if (ack.seq === 0) throw new JetStreamError(DUPLICATE_UNDER_WAY, 'an earlier try is under way')
+    return ack
+  }
+
+  /** Stores a message under a subject whose last sequence is `last`, 0 where there is none, and answers its own; undefined where it is another by now. */
+  async publishAfter (subject: string, text: string, last: number, deadline: number): Promise<number | undefined> {
+    return await unless(WRONG_LAST_SEQUENCE, this.persist(deadline, async (until) => {
+      const headers = newHeaders()
+      headers.set('Nats-Expected-Last-Subject-Sequence', String(last))
+      return parse<PubAck>(await this.connection.request(subject, text, { headers, deadline: until })).seq
+    }))
+  }
+
+  async ask<T> (subject: string, body: object | undefined, deadline: number): Promise<T> {
+    return await this.persist(deadline, async (until) => {
+      const reply = await this.connection.request(`$JS.API.${subject}`, body === undefined ? '' : JSON.stringify(body), { deadline: until })
+      return parse<T>(reply)
+    })
+  }
+
+  /** Resolves when `work` calls `done`, and rejects with what it throws, or after the deadline. */
+  async within (deadline: number, work: (done: () => void) => void): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const cancel = this.#scheduler.after(deadline - this.now, () => reject(this.connection.away('it did not answer in time')))
+      try {
+        work(() => {
+          cancel()
+          resolve()
+        })
+      } catch (error) {
+        cancel()
+        throw error
+      }
+    })
+  }
+
+  /** Tries `work` until it is done, until what is wrong will not pass, or until the deadline. */
+  async persist<T> (deadline: number, work: (until: number) => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      await this.connection.reach(deadline)
+      try {
+        return await work(Math.min(deadline, this.now + TRY))
+      } catch (error) {
+        if (!passes(error) || this.now >= deadline) throw error
+      }
+      const pause = PAUSES[Math.min(tries, PAUSES.length - 1)] as number
+      await new Promise<void>((resolve) => this.#scheduler.after(Math.min(pause * (0.5 + this.#scheduler.random()), Math.max(deadline - this.now, 0)), resolve))
+    }
+  }
+}
+
+/** Whether it is worth trying again. */
+export function passes (error: unknown): boolean {
+  return error instanceof JetStreamError ? FOR_NOW.includes(error.code) : error instanceof errors.BrokerAway
+}
+
+/** What JetStream refuses, for those who asked for it. */
+export function asAway (error: unknown): Error {
+  return error instanceof JetStreamError ? Object.assign(retryAfter(new errors.BrokerAway(`JetStream refuses: ${error.message}`), 5), { cause: error }) : error as Error
+}
+
+async function unless<T> (codes: readonly number[], work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof JetStreamError && codes.includes(error.code)) return undefined
+    throw error
+  }
+}
+
+function parse<T> (reply: Msg): T {
+  const answer = JSON.parse(reply.string()) as T & Answer
+  if (answer.error !== undefined) throw new JetStreamError(answer.error.err_code ?? answer.error.code, answer.error.description ?? `error ${answer.error.code}`)
+  return answer
+}
+
+/** What a header holds as a number, 0 without it. */
+export function numberIn (headers: MsgHdrs | undefined, name: string): number {
+  return Number(headers?.get(name) ?? 0)
+}

@@ -1,0 +1,69 @@
+import type { Published } from '../broker.js'
+import type { Pending } from '../publisher.js'
+import type { Api, PubAck } from './api.js'
+import type { Keeper } from './keeper.js'
+import { createHash } from 'node:crypto'
+import { asAway, passes } from './api.js'
+import { idAt } from './lineage.js'
+
+// How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
+const TRY = 1_000
+const PAUSES = [20, 50, 100, 200]
+
+export interface Publishing {
+  api: Api
+  keeper: Keeper
+  /** Waits for about so many ms; answers false where it is all over. */
+  pause: (delay: number) => Promise<boolean>
+  /** Something shows that the stream is not what it was. */
+  suspect: () => void
+}
+
+/**
+ * Stores the messages of a room in their order, all under way at once, and never rejects: what failed is the result of
+ * each. What had no answer is sent again under its `Nats-Msg-Id`, by which JetStream finds the first try; but not behind a
+ * later message of the room that was acknowledged, since that would turn the order round.
+ */
+export async function publish ({ api, keeper, pause, suspect }: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
+  const results: Array<Published | Error | undefined> = batch.map(() => undefined)
+  const deadline = Math.max(...batch.map(({ deadline }) => deadline))
+  for (let tries = 0; ; tries++) {
+    const open = [...batch.keys()].filter((i) => results[i] === undefined)
+    await api.connection.reach(deadline).catch(() => {})
+    const { high } = keeper
+    const answers = await Promise.all(open.map((i) => send(api, subject, room, batch[i] as Pending, Math.min(deadline, api.now + TRY))))
+    let last = -1
+    for (const [n, answer] of answers.entries()) {
+      const i = open[n] as number
+      if ('seq' in answer) {
+        last = i
+        if (answer.duplicate !== true && answer.seq <= high) {
+          keeper.prove(high)
+          suspect()
+        }
+        keeper.see(answer.seq, messageId(room, batch[i] as Pending))
+        results[i] = { id: idAt(keeper.lineage, answer.seq), duplicate: answer.duplicate === true && batch[i]!.idempotencyKey !== undefined }
+      } else if (!passes(answer)) results[i] = asAway(answer)
+    }
+    for (const [n, i] of open.entries()) {
+      if (results[i] === undefined && (i < last || api.now >= deadline)) results[i] = answers[n] as Error
+    }
+    if (results.every((result) => result !== undefined)) return results as Array<Published | Error>
+    // It may be gone.
+    if (tries > 0) suspect()
+    if (!await pause(PAUSES[Math.min(tries, PAUSES.length - 1)] as number)) return results.map((result, i) => result ?? answers[open.indexOf(i)] as Error)
+  }
+}
+
+async function send (api: Api, subject: string, room: string, pending: Pending, deadline: number): Promise<PubAck | Error> {
+  try {
+    return await api.publish(subject, pending.text, messageId(room, pending), deadline)
+  } catch (error) {
+    return error as Error
+  }
+}
+
+/** Ids are the stream's, and keys the room's. */
+function messageId (room: string, { idempotencyKey, token }: Pending): string {
+  return idempotencyKey === undefined ? token : `k:${createHash('sha256').update(`${room}\0${idempotencyKey}`).digest('base64url')}`
+}

@@ -1,0 +1,205 @@
+import type { Cursor } from '../../cursor.js'
+import type { Hole, ReadRequest, StoredMessage, Window } from '../broker.js'
+import type { Api, Stored } from './api.js'
+import type { Keeper } from './keeper.js'
+import type { Reader } from './reader.js'
+import { sameCursor } from '../../cursor.js'
+import { endOf, idAt, isMark, isYoung, passing } from './lineage.js'
+
+// A page of those that are read to find the newest.
+const PAGE = 1_000
+
+export interface WindowOptions {
+  api: Api
+  reader: Reader
+  keeper: Keeper
+  /** How long a message may be read, in ms. */
+  maxAge: number
+}
+
+/** Where reading goes on from: after this sequence, where the reader stands at that position, behind this hole. */
+interface Start { from: number, position: Cursor, hole?: Hole }
+
+/**
+ * Reads the windows of rooms. Sequences are the stream's, so that those of a room have holes which mean nothing. What it
+ * does mean that a reader's position is there is judged by what is stored: where its own message still is, or one before
+ * it, nothing after it is missing, since the oldest go first.
+ */
+export class Windows {
+  readonly #options: WindowOptions
+
+  constructor (options: WindowOptions) {
+    this.#options = options
+  }
+
+  /** See `Broker.read`, of what is stored under a subject. */
+  async read (subject: string, { since, last, limit }: ReadRequest, deadline: number): Promise<Window> {
+    const newest = await this.newest(subject, deadline)
+    const start = since === undefined ? await this.#oldest(subject, newest, deadline) : await this.#judge(subject, since, newest, deadline)
+    if (last !== undefined) return await this.#readLast(subject, start, newest, last, deadline)
+    return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
+  }
+
+  /** The newest message, as the leader of the stream knows it. */
+  async newest (subject: string, deadline: number): Promise<Stored | undefined> {
+    const { api, keeper } = this.#options
+    const newest = await api.last(subject, deadline)
+    if (newest === undefined || !this.belongs(newest.sequence)) return undefined
+    keeper.see(newest.sequence, newest.messageId)
+    return newest
+  }
+
+  /** What was stored before the lineage began is of a history that was lost. */
+  belongs (sequence: number): boolean {
+    return sequence > this.#options.keeper.lineage.segments[0]!.start
+  }
+
+  /** Where a room stands in which nothing is stored, for who has not been there: at a position of which it will be known for long that nothing came before. */
+  empty (): Cursor {
+    const { lineage } = this.#options.keeper
+    return passing(lineage, idAt(lineage, lineage.marks.at(-1)!.sequence))
+  }
+
+  /** Where a room stands whose newest message is stored at a sequence. */
+  top (sequence: number): Cursor {
+    const { lineage } = this.#options.keeper
+    return passing(lineage, idAt(lineage, sequence))
+  }
+
+  /** Whether somebody who stands there has everything of a room in which nothing is stored. */
+  holds (position: Cursor): boolean {
+    const { lineage } = this.#options.keeper
+    return lineage.segments.some(({ epoch }) => epoch === position.epoch) && isMark(lineage, position.offset) && this.#isYoung(position.offset)
+  }
+
+  /** Before the oldest message that can be read, where that is known not to have lost one before it. */
+  async #oldest (subject: string, newest: Stored | undefined, deadline: number): Promise<Start> {
+    const { lineage } = this.#options.keeper
+    if (newest === undefined) return { from: Infinity, position: this.empty() }
+    const oldest = await this.#first(subject, deadline) ?? newest
+    // It is kept for those who stand at it.
+    if (await this.#isFull(subject, deadline)) return { from: oldest.sequence, position: idAt(lineage, oldest.sequence) }
+    const mark = lineage.marks.findLast(({ sequence }) => sequence < oldest.sequence)?.sequence ?? oldest.sequence - 1
+    return { from: mark, position: passing(lineage, idAt(lineage, mark), oldest.sequence) }
+  }
+
+  /** The oldest message that is stored of this history. */
+  async #first (subject: string, deadline: number): Promise<Stored | undefined> {
+    return await this.#options.api.next(subject, this.#options.keeper.lineage.segments[0]!.start + 1, deadline)
+  }
+
+  async #judge (subject: string, since: Cursor, newest: Stored | undefined, deadline: number): Promise<Start> {
+    const { lineage } = this.#options.keeper
+    const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
+    const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
+      const oldest = await this.#oldest(subject, newest, deadline)
+      // Whoever is known to have had more does not get it again.
+      const start = from !== undefined && from.offset > oldest.from ? { from: from.offset, position: from } : oldest
+      const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : start.from + 1)
+      return { from: start.from, position, hole: { type: 'gap', reason, id: position, ...(reason === 'forked' && from !== undefined && { from }) } }
+    }
+    if (index < 0 || since.offset < lineage.segments[index]!.start) return await hole('epoch')
+    const end = endOf(lineage, index)
+    // Beyond the end of a history there is what was never, or is no more.
+    if (end !== undefined && since.offset > end) return await hole('forked', { epoch: since.epoch, offset: end })
+    const known = isMark(lineage, since.offset)
+    if (newest !== undefined && since.offset > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
+    if (await this.#isWhole(subject, since.offset, known, newest, deadline)) return { from: since.offset, position: since }
+    return await hole('expired')
+  }
+
+  /** Whether all that came after a sequence is still there. */
+  async #isWhole (subject: string, sequence: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<boolean> {
+    const { api } = this.#options
+    if (newest?.sequence === sequence) return true
+    if (!known) return (await api.next(subject, sequence, deadline))?.sequence === sequence
+    if (newest !== undefined) {
+      const first = await this.#first(subject, deadline)
+      if (first !== undefined && first.sequence <= sequence) return true
+      if (await this.#isFull(subject, deadline)) return false
+    }
+    return this.#isYoung(sequence)
+  }
+
+  /** Whether as many messages of a room are stored as may be: the oldest have been dropped, or will be. */
+  async #isFull (subject: string, deadline: number): Promise<boolean> {
+    const { api, keeper: { bounds: { perRoom } } } = this.#options
+    return perRoom !== Infinity && ((await api.info(deadline, subject))?.state.subjects?.[subject] ?? 0) >= perRoom
+  }
+
+  #isYoung (sequence: number): boolean {
+    const { lineage, bounds: { maxAge } } = this.#options.keeper
+    return isYoung(lineage, sequence, maxAge, Date.now())
+  }
+
+  async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window> {
+    const { reader, keeper: { lineage } } = this.#options
+    let { from, position, hole } = start
+    const top = newest?.sequence ?? 0
+    while (from < top) {
+      const page = await reader.read(subject, from + 1, limit, top, deadline)
+      const old = this.#countOld(page.messages)
+      const messages = page.messages.slice(old)
+      if (old > 0) {
+        // Too old to be read. The last of them is where the window begins.
+        from = page.messages[old - 1]!.sequence
+        position = passing(lineage, idAt(lineage, from), messages[0]?.sequence)
+        if (told) hole = { ...(hole ?? { type: 'gap', reason: 'expired' }), id: position }
+      }
+      if (messages.length > 0 || !page.more) return this.#window(position, hole, messages, page.more ? top : undefined)
+    }
+    return this.#window(position, hole, [])
+  }
+
+  async #readLast (subject: string, start: Start, newest: Stored | undefined, last: number, deadline: number): Promise<Window> {
+    const { reader, keeper: { lineage } } = this.#options
+    let { from, position } = start
+    let messages: Stored[] = []
+    const top = newest?.sequence ?? 0
+    for (let more = from < top; more;) {
+      const page = await reader.read(subject, (messages.at(-1)?.sequence ?? from) + 1, PAGE, top, deadline)
+      messages.push(...page.messages)
+      more = page.more
+      const dropped = Math.max(messages.length - last, this.#countOld(messages))
+      if (dropped > 0) {
+        from = messages[dropped - 1]!.sequence
+        position = idAt(lineage, from)
+        messages = messages.slice(dropped)
+      }
+    }
+    return this.#window(passing(lineage, position, messages[0]?.sequence), undefined, messages)
+  }
+
+  #countOld (messages: readonly Stored[]): number {
+    const oldest = Date.now() - this.#options.maxAge
+    const young = messages.findIndex(({ time }) => time >= oldest)
+    return young < 0 ? messages.length : young
+  }
+
+  /** `top`: of the room, where there is more before it. */
+  #window (start: Cursor, hole: Hole | undefined, messages: readonly Stored[], top?: number): Window {
+    const { lineage } = this.#options.keeper
+    const entries: Array<StoredMessage | Hole> = hole === undefined ? [] : [hole]
+    let position = start
+    const pass = (to?: number): void => {
+      const id = passing(lineage, position, to)
+      if (sameCursor(id, position)) return
+      entries.push({ type: 'gap', reason: 'forked', id, from: position })
+      position = id
+    }
+    for (const { sequence, text } of messages) {
+      pass(sequence)
+      const id = idAt(lineage, sequence)
+      entries.push({ type: 'message', id, previous: position, text })
+      position = id
+    }
+    if (top === undefined) pass()
+    const [first] = entries
+    return {
+      entries,
+      start: first?.type === 'gap' ? first.id : start,
+      position: top === undefined ? position : this.top(top),
+      more: top !== undefined
+    }
+  }
+}

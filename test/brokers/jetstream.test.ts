@@ -1,0 +1,3 @@
+import { jetStreamContract } from './jetstream-contract.js'
+
+await jetStreamContract('nats-current')
