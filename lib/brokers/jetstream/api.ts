@@ -1,6 +1,6 @@
 import type { Scheduler } from '../../scheduler.js'
 import type { Msg, MsgHdrs, NatsConnection } from '../nats/connection.js'
-import { headers as newHeaders } from '@nats-io/transport-node'
+import { headers as newHeaders, NoRespondersError } from '@nats-io/transport-node'
 import { errors, retryAfter } from '../../errors.js'
 
 // In ms. What has no answer for so long is asked again: a stream may be without a leader, and a message may be lost between servers.
@@ -146,11 +146,16 @@ export class Api {
     }))
   }
 
+  /** Sends a request of the API, until there is an answer. */
   async ask<T> (subject: string, body: object | undefined, deadline: number): Promise<T> {
-    return await this.persist(deadline, async (until) => {
-      const reply = await this.connection.request(`$JS.API.${subject}`, body === undefined ? '' : JSON.stringify(body), { deadline: until })
-      return parse<T>(reply)
-    })
+    try {
+      return await this.persist(deadline, async (until) => {
+        const reply = await this.connection.request(`$JS.API.${subject}`, body === undefined ? '' : JSON.stringify(body), { deadline: until })
+        return parse<T>(reply)
+      })
+    } catch (error) {
+      throw (error as Error).cause instanceof NoRespondersError ? this.connection.away('JetStream does not answer: is it enabled, for this account?') : error
+    }
   }
 
   /** Resolves when `work` calls `done`, and rejects with what it throws, or after the deadline. */

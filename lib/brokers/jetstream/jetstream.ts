@@ -18,7 +18,7 @@ import { Keeper } from './keeper.js'
 import { idAt, isMark, passing } from './lineage.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
-import { ensureStream, Names } from './stream.js'
+import { duplicateWindow, ensureStream, Names } from './stream.js'
 import { Windows } from './window.js'
 
 /** In the place of a room: no room's token has a tilde in it. */
@@ -249,6 +249,7 @@ export class JetStreamBroker implements Broker {
     return await publish({
       api: this.#api,
       keeper: this.#keeper,
+      memory: duplicateWindow(this.#options.idempotencyTtl),
       pause: async (delay) => {
         await this.#pause(delay)
         return !this.#closed

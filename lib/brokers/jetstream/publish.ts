@@ -7,12 +7,14 @@ import { asAway, passes } from './api.js'
 import { idAt } from './lineage.js'
 
 // How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
-const TRY = 1_000
+const TRY = 2_000
 const PAUSES = [20, 50, 100, 200]
 
 export interface Publishing {
   api: Api
   keeper: Keeper
+  /** How long the stream remembers an id, in ms. */
+  memory: number
   /** Waits for about so many ms; answers false where it is all over. */
   pause: (delay: number) => Promise<boolean>
   /** Something shows that the stream is not what it was. */
@@ -24,9 +26,10 @@ export interface Publishing {
  * each. What had no answer is sent again under its `Nats-Msg-Id`, by which JetStream finds the first try; but not behind a
  * later message of the room that was acknowledged, since that would turn the order round.
  */
-export async function publish ({ api, keeper, pause, suspect }: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
+export async function publish ({ api, keeper, memory, pause, suspect }: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
   const results: Array<Published | Error | undefined> = batch.map(() => undefined)
-  const deadline = Math.max(...batch.map(({ deadline }) => deadline))
+  // An id that is forgotten would let the message in twice.
+  const deadline = Math.min(Math.max(...batch.map(({ deadline }) => deadline)), api.now + 0.9 * memory)
   for (let tries = 0; ; tries++) {
     const open = [...batch.keys()].filter((i) => results[i] === undefined)
     await api.connection.reach(deadline).catch(() => {})

@@ -56,9 +56,14 @@ function configFor (names: Names, { history, idempotencyTtl, replicas }: StreamW
     num_replicas: replicas + 1,
     max_msgs_per_subject: history.size + 1,
     max_age: Math.max(history.maxAge + DAY, idempotencyTtl) * MS,
-    duplicate_window: Math.max(idempotencyTtl, 100) * MS,
+    duplicate_window: duplicateWindow(idempotencyTtl) * MS,
     allow_direct: true
   }
+}
+
+/** For how long ids are remembered, in ms; JetStream takes no less than 100. */
+export function duplicateWindow (idempotencyTtl: number): number {
+  return Math.max(idempotencyTtl, 100)
 }
 
 /** Sees to it that there is a stream as it has to be. Rejects with what is wrong with an operator's own. */

@@ -1,0 +1,112 @@
+import type { StreamConfig } from '@nats-io/jetstream'
+import type { Test } from 'tap'
+import type { JetStreamBrokerOptions } from '../../lib/brokers/jetstream/jetstream.js'
+import type { Server } from './contract/server.js'
+import { jetstreamManager } from '@nats-io/jetstream'
+import tap, { test } from 'tap'
+import { JetStreamBroker } from '../../lib/brokers/jetstream/jetstream.js'
+import { NatsServer } from '../nats-server.js'
+import { newRoom, Stage, until } from './contract/server.js'
+import { jetStreamOptions } from './jetstream-contract.js'
+
+const nats = await NatsServer.start(tap, { jetstream: true })
+const manager = await jetstreamManager(await nats.admin())
+let names = 0
+
+function options (others: Partial<JetStreamBrokerOptions> = {}): JetStreamBrokerOptions {
+  return { ...jetStreamOptions(nats.url, { size: 5, idempotencyTtl: 60_000 }), keyPrefix: `stream-${++names}`, timeout: 2_000, ...others }
+}
+
+function server (t: Test, settings: JetStreamBrokerOptions): Promise<Server> {
+  const stage = new Stage(t, { name: 'nats+jetstream', create: () => new JetStreamBroker(settings) })
+  t.after(() => stage.close())
+  return stage.server(stage.options.create)
+}
+
+/** What an operator would make for it. */
+function own (name: string): Partial<StreamConfig> & { name: string } {
+  return {
+    name,
+    subjects: [`${name}.room.*`],
+    republish: { src: `${name}.room.*`, dest: `${name}.live.{{wildcard(1)}}` },
+    max_msgs_per_subject: 6,
+    max_age: 3_600e9,
+    duplicate_window: 60e9
+  }
+}
+
+test('a stream is made, and follows the options', async (t) => {
+  const settings = options()
+  await (await server(t, settings)).start()
+  t.match((await manager.streams.info(settings.keyPrefix)).config, { max_msgs_per_subject: 6, max_age: (24 * 3_600 + 300) * 1e9, duplicate_window: 60e9, num_replicas: 1 })
+  const larger = await server(t, { ...settings, history: { size: 50, maxAge: 60_000 } })
+  await larger.start()
+  t.match((await manager.streams.info(settings.keyPrefix)).config, { max_msgs_per_subject: 51, max_age: (24 * 3_600 + 60) * 1e9 })
+})
+
+test('an operator\'s own stream is used as it is, where it will do', async (t) => {
+  const settings = options()
+  await manager.streams.add(own(settings.keyPrefix))
+  const one = await server(t, settings)
+  await one.start()
+  const room = newRoom()
+  const start = await one.broker.subscribe(room)
+  const ids = await one.publish(room, '1', '2')
+  t.same(await one.heard(room, 2), (await one.broker.read(room, { since: start, limit: 10 })).entries)
+  t.match(await one.broker.read(room, { limit: 10 }), { position: ids[1] })
+  t.match((await manager.streams.info(settings.keyPrefix)).config, { max_age: 3_600e9 }, 'and not changed')
+})
+
+test('and refused with what is wrong with it, where it will not', async (t) => {
+  const wrong: Array<[Partial<StreamConfig>, RegExp]> = [
+    [{ max_msgs_per_subject: 5 }, /max_msgs_per_subject is 5, and must be 6 or more/],
+    [{ max_age: 1e9, duplicate_window: 1e9 }, /max_age is 1000000000, and must be 300000000000 or more; duplicate_window is 1000000000/],
+    [{ republish: { src: 'stream', dest: 'elsewhere' } }, /must republish stream-\d+\.room\.\* to stream-\d+\.live\.{{wildcard\(1\)}}/],
+    [{ discard: 'new' as StreamConfig['discard'] }, /discard is new, and must be old/],
+    [{ no_ack: true }, /no_ack must be off/]
+  ]
+  for (const [change, message] of wrong) {
+    const settings = options()
+    const config = { ...own(settings.keyPrefix), ...change }
+    if (change.republish !== undefined) config.subjects = [...config.subjects as string[], 'stream']
+    await manager.streams.add(config)
+    await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_INVALID_OPTION', message })
+    await manager.streams.delete(settings.keyPrefix)
+  }
+})
+
+test('the window ends by age as well, and a room goes on where it was', async (t) => {
+  const one = await server(t, options({ history: { size: 100, maxAge: 300 } }))
+  await one.start()
+  const room = newRoom()
+  const [first, second] = await one.publish(room, '1', '2')
+  await until(async () => (await one.broker.read(room, { limit: 10 })).entries.length === 0, 'the window to be over')
+  t.match(await one.broker.read(room, { since: first!, limit: 10 }), { entries: [{ type: 'gap', reason: 'expired', id: second }], position: second })
+  t.match(await one.broker.read(room, { since: second!, limit: 10 }), { entries: [], position: second })
+  const [third] = await one.publish(room, '3')
+  t.match(await one.broker.read(room, { since: second!, limit: 10 }), { entries: [{ type: 'message', id: third, previous: second }], more: false })
+  t.match(await one.broker.read(room, { limit: 10 }), { entries: [{ id: third }], start: second })
+  t.match(await one.broker.read(room, { last: 5, limit: 5 }), { entries: [{ id: third }], start: second })
+})
+
+test('a NATS without JetStream is told from one that is away', async (t) => {
+  const plain = await NatsServer.start(t)
+  const settings = { ...options(), nats: jetStreamOptions(plain.url, { size: 1, idempotencyTtl: 1_000 }).nats }
+  await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /JetStream does not answer: is it enabled, for this account\?/ })
+})
+
+test('a new server that is alone begins a segment, of which nobody is told', async (t) => {
+  const settings = options()
+  const room = newRoom()
+  const one = await server(t, settings)
+  await one.start()
+  const [first, second] = await one.publish(room, '1', '2')
+  await one.broker.close()
+  const other = await server(t, settings)
+  await other.start()
+  const [third] = await other.publish(room, '3')
+  t.not(third!.epoch, second!.epoch)
+  t.match(await other.broker.read(room, { since: first!, limit: 10 }), { entries: [{ type: 'message', id: second, previous: first }, { type: 'message', id: third, previous: second }] })
+  const next = { epoch: second!.epoch, offset: third!.offset }
+  t.match(await other.broker.read(room, { since: next, limit: 10 }), { entries: [{ type: 'gap', reason: 'forked' }, { id: third }] }, 'what never was in that segment')
+})
