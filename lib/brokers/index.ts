@@ -17,6 +17,7 @@ const schemes: Record<string, (url: string, settings: Settings, log: BrokerLog) 
   'rediss:': redis,
   'redis+pubsub:': redisPubSub,
   'rediss+pubsub:': redisPubSub,
+  'nats:': nats,
   'nats+jetstream:': jetStream
 }
 
@@ -32,6 +33,13 @@ async function redisPubSub (url: string, { brokerOptions, idempotencyTtl }: Sett
   if (client.isCluster === true) throw new errors.InvalidOption('options.broker: redis+pubsub is for one Redis, or Sentinels; a Cluster takes redis:')
   const link = (events: LinkEvents): Link => new PubSubLink({ client, keyPrefix: brokerOptions.keyPrefix, idempotencyTtl }, events)
   return { broker: new NumberedBroker({ link, ...timeouts(brokerOptions) }), redis: client }
+}
+
+async function nats (url: string, { brokerOptions }: Settings): Promise<Made> {
+  const [{ NumberedBroker }, { NatsLink }, { parseNatsUrl }] = await Promise.all([import('./numbered.js'), import('./nats/link.js'), import('./nats/url.js')])
+  const server = parseNatsUrl(url)
+  const link = (events: LinkEvents): Link => new NatsLink({ server, keyPrefix: brokerOptions.keyPrefix }, events)
+  return { broker: new NumberedBroker({ link, ...timeouts(brokerOptions) }) }
 }
 
 async function jetStream (url: string, { brokerOptions, history, idempotencyTtl }: Settings, log: BrokerLog): Promise<Made> {

@@ -9,6 +9,7 @@ import { refusal, Subscription } from './subscription.js'
 
 export type { NatsConnection as Client, Msg, MsgHdrs, ServerInfo } from '@nats-io/transport-node'
 export type { Subscription } from './subscription.js'
+export { isRefusal } from './subscription.js'
 
 // In ms. The link is asked every `PING` whether it is there, and given up where it has not answered for `SILENCE`.
 const PING = 1_000
@@ -325,7 +326,11 @@ export class NatsConnection {
     let cancel: () => void
     const ping = (): void => {
       if (client.info !== undefined) this.#dialer.learn(client.info)
-      this.#silences.race(client.flush(), () => new Error(`no answer within ${SILENCE} ms`)).catch((error: Error) => this.#lose(client, error))
+      const before = client.stats().inBytes
+      this.#silences.race(client.flush(), () => new Error(`no answer within ${SILENCE} ms`)).catch((error: Error) => {
+        // Its answer waits behind all that comes meanwhile; the next ping will tell.
+        if (client.stats().inBytes === before) this.#lose(client, error)
+      })
       cancel = this.#scheduler.after(PING, ping)
     }
     cancel = this.#scheduler.after(PING, ping)

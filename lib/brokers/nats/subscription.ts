@@ -1,4 +1,5 @@
 import type { NatsConnection as Client, Msg, Subscription as ClientSubscription } from '@nats-io/transport-node'
+import { PermissionViolationError } from '@nats-io/transport-node'
 import { errors, retryAfter } from '../../errors.js'
 
 interface Owner {
@@ -69,4 +70,9 @@ export class Subscription {
 /** NATS said no. The reason is the operator's to read. */
 export function refusal (error: Error): Error {
   return Object.assign(retryAfter(new errors.BrokerAway(`NATS refuses: ${error.message}`), 5), { cause: error })
+}
+
+/** Whether NATS said so. */
+export function isRefusal (error: Error): boolean {
+  return error.cause instanceof PermissionViolationError
 }

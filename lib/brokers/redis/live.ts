@@ -1,6 +1,7 @@
 import type { Scheduler } from '../../scheduler.js'
 import type { RedisClient } from './client.js'
 import { errors, retryAfter } from '../../errors.js'
+import { Turns } from '../turns.js'
 import { Connection } from './connection.js'
 import { Gathering } from './gathering.js'
 
@@ -189,22 +190,4 @@ export class Live implements LiveLink {
 /** Another node serves the slot of a channel. */
 export function isMoved (error: unknown): boolean {
   return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) ?/.test((error as Error).message)
-}
-
-/** Calls for one channel are obeyed one after the other. */
-export class Turns {
-  readonly #turns = new Map<string, Promise<unknown>>()
-
-  get size (): number {
-    return this.#turns.size
-  }
-
-  take<T> (channel: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(channel)
-    const turn = before === undefined ? work() : before.then(work, work)
-    this.#turns.set(channel, turn)
-    const end = (): void => { if (this.#turns.get(channel) === turn) this.#turns.delete(channel) }
-    turn.then(end, end)
-    return turn
-  }
 }

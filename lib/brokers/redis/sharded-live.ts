@@ -4,8 +4,9 @@ import type { LiveEvents, LiveLink } from './live.js'
 import calculateSlot from 'cluster-key-slot'
 import { Redis } from 'ioredis'
 import { errors, retryAfter } from '../../errors.js'
+import { Turns } from '../turns.js'
 import { clientOptions, isCluster } from './client.js'
-import { isMoved, Live, Turns } from './live.js'
+import { isMoved, Live } from './live.js'
 
 interface Channel {
   room: string
