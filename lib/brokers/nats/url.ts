@@ -36,7 +36,7 @@ const parameters = ['creds', 'nkey', 'tls', 'tlsCa', 'tlsCert', 'tlsKey'] as con
  * error: it may carry a password.
  */
 export function parseNatsUrl (url: string): NatsOptions {
-  const [, userInfo, hosts = '', path = '', query = ''] = /^nats(?:\+jetstream)?:\/\/(?:([^/?#@]*)@)?([^/?#@]*)([^?#]*)(?:\?([^#]*))?$/.exec(url) ?? []
+  const [, userInfo, hosts = '', path = '', query = ''] = /^nats(?:\+jetstream)?:\/\/(?:([^/?#@]*)@)?([^/?#@]*)(\/[^?#]*)?(?:\?([^#]*))?$/.exec(url) ?? []
   const addresses = hosts.split(',').map(toAddress)
   if (addresses.includes(undefined)) throw wrong('is no NATS URL, which are nats://[user:password@|token@]host[:port][,host[:port]…]; a / or @ in a password is written %2F or %40')
   if (path !== '' && path !== '/') throw wrong('a NATS URL takes no path')
