@@ -28,8 +28,9 @@ export interface ConnectionEvents {
 
 /** Something that waits for the other side. */
 interface Pending {
-  /** What it published to. */
+  /** What it published to, and whether it waits for an answer on the inbox. */
   subject: string | undefined
+  asks: boolean
   reject (error: Error): void
 }
 
@@ -123,7 +124,7 @@ export class NatsConnection {
 
   /** Sends payloads, in order, and resolves when the server has them all; rejects where it refuses the subject, at once when the link breaks, and after `deadline`. */
   async deliver (subject: string, payloads: readonly string[], deadline: number): Promise<void> {
-    await this.#under(subject, deadline, (resolve, reject) => {
+    await this.#under({ subject }, deadline, (resolve, reject) => {
       for (const payload of payloads) this.publish(subject, payload)
       this.#flush().then(resolve, reject)
     })
@@ -131,7 +132,7 @@ export class NatsConnection {
 
   /** Resolves when the server has all that was sent; rejects at once when the link breaks, and after `deadline`. */
   async flush (deadline: number): Promise<void> {
-    await this.#under(undefined, deadline, (resolve, reject) => { this.#flush().then(resolve, reject) })
+    await this.#under({}, deadline, (resolve, reject) => { this.#flush().then(resolve, reject) })
   }
 
   /**
@@ -154,7 +155,7 @@ export class NatsConnection {
   async requestMany (subject: string, payload: string | Uint8Array, { headers, deadline, onReply }: { headers?: MsgHdrs, deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
     const token = (++this.#requests).toString(36)
     try {
-      await this.#under(subject, deadline, (resolve, reject) => {
+      await this.#under({ subject, asks: true }, deadline, (resolve, reject) => {
         this.#replies.set(token, (reply) => {
           if (reply.data.length === 0 && reply.headers?.code === 503) {
             reject(Object.assign(this.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }))
@@ -232,7 +233,7 @@ export class NatsConnection {
       const refused = refusal(error)
       const isInbox = this.#inbox !== undefined && error.subject === `${this.#inbox}.*`
       if (isInbox) this.#inbox = undefined
-      for (const { subject, reject } of this.#pending) if (subject !== undefined && (isInbox || (error.operation === 'publish' && error.subject === subject))) reject(refused)
+      for (const { subject, asks, reject } of this.#pending) if (isInbox ? asks : error.operation === 'publish' && error.subject === subject) reject(refused)
     }
   }
 
@@ -295,7 +296,7 @@ export class NatsConnection {
   }
 
   /** Runs `work`, unless the link breaks, NATS refuses `subject`, or the deadline passes. */
-  #under (subject: string | undefined, deadline: number, work: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
+  #under ({ subject, asks = false }: { subject?: string, asks?: boolean }, deadline: number, work: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
         cancel()
@@ -303,6 +304,7 @@ export class NatsConnection {
       }
       const pending: Pending = {
         subject,
+        asks,
         reject: (error) => {
           end()
           reject(error)
