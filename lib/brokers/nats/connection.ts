@@ -22,7 +22,10 @@ const AGAIN = 500
 export interface ConnectionEvents {
   /** The link is whole, at first or again: NATS has all subscriptions. */
   connected (): void
-  /** It is broken, or a subscription was taken away: what is sent to them from now on may not come. */
+  /**
+   * It is broken, or a subscription was taken away: what is sent to them from now on may not come. Also where it was not
+   * whole yet, since messages may have come of it already.
+   */
   disconnected (): void
 }
 
@@ -179,9 +182,9 @@ export class NatsConnection {
     const subscription: Subscription = new Subscription(subject, onMessage, {
       confirm: (deadline) => this.#confirm(subscription, deadline),
       takenAway: () => {
-        if (!this.#whole) return
+        const mends = !this.#whole
         this.#break()
-        void this.#mend(this.#client as Client)
+        if (!mends) void this.#mend(this.#client as Client)
       },
       end: () => this.#subscriptions.delete(subscription)
     })
@@ -340,7 +343,6 @@ export class NatsConnection {
   }
 
   #break (): void {
-    if (!this.#whole) return
     this.#whole = false
     if (!this.#closed) this.#events.disconnected()
   }

@@ -1,7 +1,8 @@
 import type { NatsConnection as Client, ConnectionOptions, ServerInfo } from '@nats-io/transport-node'
+import type { Socket } from 'node:net'
 import type { Scheduler } from '../../scheduler.js'
 import type { Address, NatsOptions } from './url.js'
-import { connect as connectSocket, isIP } from 'node:net'
+import { createConnection, isIP } from 'node:net'
 import { connect } from '@nats-io/transport-node'
 import { readFiles, toAddress } from './url.js'
 
@@ -18,9 +19,11 @@ export class Dialer {
   readonly #options: NatsOptions
   readonly #scheduler: Scheduler
   readonly #name: string
-  readonly #abort = new AbortController()
   /** The one to try next comes first. */
   #addresses: Address[]
+  /** What is asked whether it answers. */
+  #socket: Socket | undefined
+  #closed = false
 
   constructor (options: NatsOptions, scheduler: Scheduler, name: string) {
     this.#options = options
@@ -50,7 +53,7 @@ export class Dialer {
     this.#addresses.push(address)
     const { credentials, certificates } = await readFiles(this.#options)
     // nats.js does not let go of the socket of a connect that it gives up. So it is only told to where somebody answers.
-    const info = await askForInfo(address, this.#scheduler, this.#abort.signal)
+    const info = await this.#askForInfo(address)
     const secure = this.#options.tls || info.tls_required === true || info.tls_available === true
     const client = await connect({
       servers: nameOf(address),
@@ -65,17 +68,41 @@ export class Dialer {
       ...credentials,
       ...(secure && { tls: { ...certificates, ...this.#certifiedFor(address) } as NonNullable<ConnectionOptions['tls']> })
     })
-    if (this.#abort.signal.aborted) {
-      await client.close()
-      throw new Error('it is closed')
-    }
     this.learn(client.info ?? info)
     return client
   }
 
   /** Ends a connect that is under way. */
   close (): void {
-    this.#abort.abort()
+    this.#closed = true
+    this.#socket?.destroy()
+  }
+
+  /** What a server says of itself to whoever connects. */
+  #askForInfo (address: Address): Promise<ServerInfo> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new Error('it is closed'))
+      const socket = this.#socket = createConnection(address)
+      const cancel = this.#scheduler.after(TIMEOUT, () => socket.destroy(new Error(`no answer within ${TIMEOUT} ms`)))
+      let text = ''
+      socket.setEncoding('utf8')
+      socket.on('data', (data: string) => {
+        text += data
+        if (!text.includes('\r\n') && text.length < LONGEST) return
+        try {
+          const [, info] = /^INFO\s+(\{.*\})\s*?\r\n/i.exec(text) ?? []
+          resolve(JSON.parse(info as string) as ServerInfo)
+          socket.destroy()
+        } catch {
+          socket.destroy(new Error('what answers is no NATS server'))
+        }
+      })
+      socket.on('error', reject)
+      socket.on('close', () => {
+        cancel()
+        reject(new Error('it hung up'))
+      })
+    })
   }
 
   /** Servers tell of the others of their cluster by IP, and certificates are for names: theirs are for those that were named. */
@@ -88,30 +115,4 @@ export class Dialer {
 
 function nameOf ({ host, port }: Address): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-/** What a server says of itself to whoever connects. */
-function askForInfo (address: Address, scheduler: Scheduler, signal: AbortSignal): Promise<ServerInfo> {
-  return new Promise((resolve, reject) => {
-    const socket = connectSocket({ ...address, signal })
-    const cancel = scheduler.after(TIMEOUT, () => socket.destroy(new Error(`no answer within ${TIMEOUT} ms`)))
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.on('data', (data: string) => {
-      text += data
-      if (!text.includes('\r\n') && text.length < LONGEST) return
-      try {
-        const [, info] = /^INFO\s+(\{.*\})\s*?\r\n/i.exec(text) ?? []
-        resolve(JSON.parse(info as string) as ServerInfo)
-        socket.destroy()
-      } catch {
-        socket.destroy(new Error('what answers is no NATS server'))
-      }
-    })
-    socket.on('error', reject)
-    socket.on('close', () => {
-      cancel()
-      reject(new Error('it hung up'))
-    })
-  })
 }
