@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Msg } from '../../lib/brokers/nats/connection.js'
 import { once } from 'node:events'
@@ -7,6 +8,7 @@ import { NatsConnection } from '../../lib/brokers/nats/connection.js'
 import { parseNatsUrl } from '../../lib/brokers/nats/url.js'
 import { systemScheduler } from '../../lib/scheduler.js'
 import { until } from '../helpers.js'
+import { NatsCluster } from '../nats-cluster.js'
 import { NatsServer } from '../nats-server.js'
 import { freePort } from '../redis-server.js'
 
@@ -160,4 +162,49 @@ test('why it cannot be opened', async (t) => {
   await t.rejects(connection(t, `${server.url}?creds=/nowhere`).nats.open(within(60_000)), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /\?creds cannot be read \(ENOENT\)/ })
   const { nats } = connection(t, server.url.replace('//', '//secret@'))
   await nats.open(within(5_000))
+})
+
+test('a link that breaks before it is whole may have carried something already, and breaks too', async (t) => {
+  const links: Socket[] = []
+  let subscribed = 0
+  const server = createServer((socket) => {
+    socket.write('INFO {"version":"2.9.10","max_payload":1000,"headers":true}\r\n')
+    socket.on('error', () => {}).on('data', (data) => {
+      if (!links.includes(socket)) links.push(socket)
+      for (const line of data.toString().split('\r\n')) {
+        if (line.startsWith('SUB')) subscribed++
+        if (line !== 'PING') continue
+        // The second link has subscribed again, and nobody is told whether that was taken.
+        if (subscribed === 2 && socket === links[1]) socket.destroy()
+        else socket.write('PONG\r\n')
+      }
+    })
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { nats, events } = connection(t, `nats://127.0.0.1:${(server.address() as { port: number }).port}`)
+  await nats.open(within(5_000))
+  await nats.subscribe('a', () => {}).confirmed(within(5_000))
+  links[0]!.destroy()
+  await until(() => subscribed === 3)
+  await nats.untilWhole(within(5_000))
+  t.strictSame(events, ['connected', 'disconnected', 'disconnected', 'connected'])
+})
+
+test('on a cluster it finds the other servers by itself, and what is sent by way of them comes from the first on', async (t) => {
+  const cluster = await NatsCluster.start(t)
+  const [first, second] = cluster.nodes as [NatsServer, NatsServer, NatsServer]
+  const [one, other] = [connection(t, first.url), connection(t, second.url)]
+  await Promise.all([one.nats.open(within(5_000)), other.nats.open(within(5_000))])
+  for (let i = 0; i < 50; i++) {
+    const heard: string[] = []
+    await one.nats.subscribe(`a.${i}`, (message) => { heard.push(message.string()) }).confirmed(within(5_000))
+    await other.nats.deliver(`a.${i}`, ['1'], within(5_000))
+    await until(() => heard.length === 1)
+  }
+  await first.kill()
+  await one.nats.deliver('b', ['1'], within(5_000)).catch(() => {})
+  await one.nats.untilWhole(within(10_000))
+  t.not(one.nats.serverInfo?.port, first.port)
+  t.strictSame(one.events, ['connected', 'disconnected', 'connected'])
 })

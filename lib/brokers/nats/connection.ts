@@ -18,6 +18,8 @@ const SILENCE = 2_000
 const PAUSE = 50
 const LONGEST_PAUSE = 800
 const AGAIN = 500
+// The other servers of a cluster learn of a subscription a little later, in ms, and nobody says when.
+const SPREAD = 50
 
 export interface ConnectionEvents {
   /** The link is whole, at first or again: NATS has all subscriptions. */
@@ -53,6 +55,8 @@ export class NatsConnection {
   /** While there is a link. */
   #client: Client | undefined
   #whole = false
+  /** What is sent to the subscriptions comes; before that some may, and other not. */
+  #settled = false
   #opened = false
   #closed = false
   /** Why there is none. */
@@ -179,7 +183,7 @@ export class NatsConnection {
 
   /** Subscribes, on this link and every later one. Wait for `confirmed`: it is told of there, if NATS refuses it. */
   subscribe (subject: string, onMessage: (message: Msg) => void): Subscription {
-    const subscription: Subscription = new Subscription(subject, onMessage, {
+    const subscription: Subscription = new Subscription(subject, (message) => { if (this.#settled) onMessage(message) }, {
       confirm: (deadline) => this.#confirm(subscription, deadline),
       takenAway: () => {
         const mends = !this.#whole
@@ -218,7 +222,9 @@ export class NatsConnection {
   async #serve (client: Client): Promise<void> {
     if (this.#closed) return await client.close()
     this.#client = client
+    this.#trouble = undefined
     this.#inbox = undefined
+    this.#settled = false
     void this.#watch(client)
     for (const subscription of this.#subscriptions) this.#attach(subscription, client)
     this.#wake()
@@ -248,7 +254,9 @@ export class NatsConnection {
   async #mend (client: Client): Promise<void> {
     while (this.#client === client && !this.#whole) {
       await this.#flush().catch(() => {})
+      await this.#spread(client)
       if (this.#client !== client) return
+      this.#settled = true
       const refused = [...this.#subscriptions].filter(({ missing }) => missing)
       if (refused.length === 0) {
         this.#whole = true
@@ -265,8 +273,14 @@ export class NatsConnection {
   async #confirm (subscription: Subscription, deadline: number): Promise<void> {
     for (;;) {
       const client = await this.reach(deadline)
-      await this.flush(deadline).catch(() => {})
+      try {
+        await this.flush(deadline)
+      } catch (error) {
+        if (this.#client === client) throw error
+        continue
+      }
       if (subscription.refused !== undefined) throw subscription.refused
+      await this.#spread(client)
       if (this.#client === client) return
     }
   }
@@ -292,6 +306,10 @@ export class NatsConnection {
       return client.flush()
     }).then(() => this.#turn())
     return this.#flushed
+  }
+
+  async #spread (client: Client): Promise<void> {
+    if (this.#client === client && client.info?.cluster !== undefined) await this.#sleep(SPREAD, () => this.#client !== client)
   }
 
   #turn (): Promise<void> {
