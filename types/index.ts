@@ -60,13 +60,13 @@ export interface FanOutOptions {
   name?: string
   /**
    * A URL: `'memory:'`, `'redis://…'` or `'rediss://…'` (with several hosts and `?sentinel=<name>` or `?cluster=true`
-   * Sentinels or a Cluster), `'redis+pubsub://…'` without a window; an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
+   * Sentinels or a Cluster), `'redis+pubsub://…'` without a window; `'nats://…'`, without a window and without idempotency keys; an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
    * connections are opened like it, and it is left alone); or a broker of your own that passes the contract suite.
    * Default: `'memory:'`.
    */
   broker?: string | Broker | RedisClient
   brokerOptions?: {
-    /** What the names of keys and channels in Redis begin with. Default: `'fan-out'`. */
+    /** What the names of keys and channels in Redis, and of subjects on NATS, begin with. Default: `'fan-out'`. */
     keyPrefix?: string
     /** Whether start-up waits for the broker (and fails without it), or goes on and answers 503 until it is there. Default: `'wait'`. */
     start?: 'wait' | 'background'
