@@ -1,60 +1,57 @@
-import type { Client, ClientEvents, ClientState, ConnectOptions, Fetch, Frame, JoinOptions, Link, LinkOptions, Lost, OpenLink, Published, PublishOptions, Room, Token, Transport, WebSocketConstructor } from './types.js'
+import type { Client, ClientEvents, ClientState, ConnectOptions, Frame, JoinOptions, Link, LinkOptions, Lost, OpenLink, Published, PublishOptions, Room, Token, Transport } from './types.js'
 import type { RoomHost } from './room.js'
 import { FanOutError } from './error.js'
-import { JoinedRoom } from './room.js'
-import { eventOf, target } from './target.js'
-import { WebSocketLink } from './websocket-link.js'
+import { Emitter, onAbort } from './emitter.js'
+import { cursor, JoinedRoom } from './room.js'
+import { BUSY, FIRST_DELAY, HEARTBEAT, LONGEST_DELAY, LONGEST_TIMER, STABLE } from './times.js'
+import { webSocketLink } from './websocket-link.js'
 
+/** With what stands where they say nothing. */
+type Options = Pick<ConnectOptions, 'token' | 'storage' | 'share'> & Required<Pick<ConnectOptions, 'transport'>> & Omit<LinkOptions, 'token' | 'transport' | 'fallback'>
 interface Publish { frame: Frame, resolve (result: Published): void, reject (error: unknown): void }
 /** What is used of a page, where there is one. */
-interface Page { document?: Pick<EventTarget, 'addEventListener'> & { hidden: boolean }, addEventListener?: EventTarget['addEventListener'] }
+interface Page { document?: { hidden: boolean }, addEventListener?: EventTarget['addEventListener'] }
 type Timer = ReturnType<typeof setTimeout>
 
-// All in ms. A connection that lasted for `STABLE` was good: whatever ended it, the next is tried as if it were the first.
-const STABLE = 5_000
-const FIRST_DELAY = 500
-const LONGEST_DELAY = 20_000
-const BUSY = 1_000
-const HEARTBEAT = 10_000
-// How often it is tried again whether WebSockets are blocked.
-const UPGRADE = 300_000
-const LONGEST_TIMER = 2 ** 31 - 1
-
 /** Codes of errors that say "not now". */
-const FOR_NOW = /BROKER_AWAY|CLOSING|CANCELLED|TOO_SLOW|SNAPSHOT|INTERNAL/
+const FOR_NOW = /AWAY|CLOSING|CANCELLED|SLOW|SNAPSHOT|INTERNAL/
 
-const openLink: OpenLink = async (options, events) => new (options.transport === 'events' ? (await import('./event-streams.js')).EventStreams : WebSocketLink)(options, events)
+const openLink: OpenLink = async (options, events) => options.transport === 'events' ? new (await import('./event-streams.js')).EventStreams(options, events) : webSocketLink(options, events)
 
 /** One connection for all rooms, made anew whenever it is lost. */
-export class FanOutClient extends target<ClientEvents>() implements Client, RoomHost {
+export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomHost {
   state: ClientState = 'connecting'
   refs = 0
-  readonly #url: string
-  readonly #options: ConnectOptions
-  readonly #platform: { WebSocket: WebSocketConstructor | undefined, fetch: Fetch }
+  readonly #options: Options
   readonly #rooms = new Map<string, JoinedRoom>()
   readonly #publishes = new Map<unknown, Publish>()
   readonly #closing = new AbortController()
+  readonly #over: () => void
   #link: Link | undefined
   /** Frames are taken. */
   #linked = false
   #token: Token
   #openedAt = Infinity
+  /** The server wants to be left alone until then. */
+  #pausedUntil = 0
   #attempts = 0
   /** How often in a row a WebSocket was lost before it was open. */
   #blocked = 0
   #connecting: Timer | undefined
   #renewing: Timer | undefined
-  #upgrading: Timer | undefined
 
-  constructor (url: string, options: ConnectOptions) {
+  constructor (url: string, { transport = 'auto', heartbeat = HEARTBEAT, WebSocket = globalThis.WebSocket as never, fetch = globalThis.fetch, signal, ...options }: ConnectOptions) {
     super()
-    const { WebSocket = globalThis.WebSocket as unknown as WebSocketConstructor | undefined, fetch = globalThis.fetch, signal } = options
-    this.#url = url
-    this.#options = options
-    this.#platform = { WebSocket, fetch }
+    this.#options = {
+      ...options,
+      url,
+      transport,
+      heartbeat,
+      WebSocket,
+      request: (room, path, token, init) => fetch(`${url}/${encodeURIComponent(room)}${path}`, { ...init, headers: { ...init.headers as object, ...(token && { authorization: `Bearer ${token}` }) } })
+    }
     this.#listen()
-    onAbort(signal, this.#closing.signal, () => this.close())
+    this.#over = onAbort(signal, () => this.close())
     void this.#connect()
   }
 
@@ -65,27 +62,27 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   join<Data> (name: string, options: JoinOptions = {}): Room<Data> {
     this.#alive()
     if (this.#rooms.has(name)) throw new FanOutError('FAN_OUT_ERR_ALREADY_JOINED', `${name} is joined`)
-    const room = new JoinedRoom(name, { ...options, since: options.since ?? this.#options.storage?.getItem(this.#key(name)) as string }, this)
+    const room = new JoinedRoom(name, options, this)
     this.#rooms.set(name, room)
     if (this.#linked) this.#link!.send(room.subscribe())
-    onAbort(options.signal, room.over.signal, () => room.leave())
+    room.over = onAbort(options.signal, () => room.leave())
     return room
   }
 
   publish (room: string, data: unknown, { idempotencyKey = newKey(), signal }: PublishOptions = {}): Promise<Published> {
-    const settled = new AbortController()
+    let over: undefined | (() => void)
     return new Promise<Published>((resolve, reject) => {
       this.#alive()
       const ref = ++this.refs
       // As it is now: it may be sent again later.
       const frame = { type: 'publish', room, data: JSON.parse(JSON.stringify(data)), idempotencyKey, ref }
       this.#publishes.set(ref, { frame, resolve, reject })
-      onAbort(signal, settled.signal, () => {
+      over = onAbort(signal, () => {
         this.#publishes.delete(ref)
-        reject(signal!.reason)
+        reject(signal!.reason ?? new FanOutError('FAN_OUT_ERR_ABORTED', 'aborted'))
       })
       if (this.#linked && this.#publishes.has(ref)) this.#link!.send(frame)
-    }).finally(() => settled.abort())
+    }).finally(() => over?.())
   }
 
   /** `error`: why, where it was not asked for. */
@@ -93,6 +90,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     if (this.state === 'closed') return
     this.state = 'closed'
     this.#closing.abort()
+    this.#over?.()
     clearTimeout(this.#connecting)
     for (const room of this.#rooms.values()) room.end(error)
     this.#rooms.clear()
@@ -104,17 +102,19 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   // --- what rooms ask
 
   async ask (room: string, path: string, signal: AbortSignal = this.#closing.signal): Promise<any> {
-    const response = await this.#request(room, path, this.#token, { signal })
+    const response = await this.#options.request(room, path, this.#token, { signal })
     const { ok, status } = response
     if (ok) return await response.json()
-    const { code, message } = await response.json().catch(() => ({})) as { code?: string, message?: string }
-    throw new FanOutError(code ?? 'FAN_OUT_ERR_CONNECTION', message ?? `status ${status}`, status)
+    throw errorOf({ code: 'FAN_OUT_ERR_CONNECTION', message: `status ${status}`, ...await response.json().catch(() => {}) as object }, status)
   }
 
-  moved ({ name, id }: JoinedRoom): void {
-    // It may be full, or forbidden; then a reload does not resume.
+  stored (room: string, id?: string): string | undefined {
+    const { storage, url } = this.#options
+    const key = `fan-out ${url} ${room}`
+    // It may be full, or forbidden, and hold what is no cursor; then a reload does not resume.
     try {
-      this.#options.storage?.setItem(this.#key(name), id!)
+      if (id) storage?.setItem(key, id)
+      else return cursor(storage?.getItem(key) as string)[0]
     } catch {}
   }
 
@@ -124,29 +124,16 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     if (room.ref) this.#link?.send({ type: 'unsubscribe', room: room.name })
   }
 
-  #key (room: string): string {
-    return `fan-out ${this.#url} ${room}`
-  }
-
   // --- the connection
-
-  readonly #request: LinkOptions['request'] = (room, path, token, init) => {
-    const { fetch } = this.#platform
-    const headers = { ...init.headers as object, ...(token && { authorization: `Bearer ${token}` }) }
-    return fetch(`${this.#url}/${encodeURIComponent(room)}${path}`, { ...init, headers })
-  }
 
   async #connect (): Promise<void> {
     clearTimeout(this.#connecting)
     if (this.state === 'closed') return
     this.#become('connecting')
     this.#openedAt = Infinity
-    const { heartbeat = HEARTBEAT, share } = this.#options
     try {
       this.#token = await this.#newToken()
-      const link = await (share?.(openLink) ?? openLink)({
-        url: this.#url, token: this.#token, transport: this.#nextTransport(), heartbeat, WebSocket: this.#platform.WebSocket, request: this.#request
-      }, {
+      const link = await (this.#options.share?.(openLink) ?? openLink)({ ...this.#options, token: this.#token, transport: this.#nextTransport(), fallback: this.#blocked > 1 }, {
         open: () => {
           this.#linked = true
           for (const room of this.#rooms.values()) link.send(room.subscribe())
@@ -164,16 +151,14 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   }
 
   #nextTransport (): Transport {
-    const { transport = 'auto' } = this.#options
+    const { transport, WebSocket } = this.#options
     if (transport !== 'auto') return transport
-    return this.#blocked < 2 && this.#platform.WebSocket ? 'websocket' : 'events'
+    return (this.#blocked < 2 && WebSocket) || !globalThis.ReadableStream ? 'websocket' : 'events'
   }
 
   #take (frame: Frame): void {
     if (this.state !== 'open') {
       this.#openedAt = Date.now()
-      // Event streams are the second best: perhaps a WebSocket opens by now.
-      if (this.#blocked > 1) this.#upgrading = setTimeout(() => this.#lost({ code: 1001, reason: 'upgrade', opened: true }), UPGRADE)
       this.#become('open')
       if (this.#closing.signal.aborted) return
     }
@@ -203,7 +188,7 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
 
   #lost (why: Lost): void {
     const { code, opened } = why
-    this.#blocked = this.#link!.transport === 'events' ? Number(opened) : code === 1006 && !opened ? this.#blocked + 1 : 0
+    this.#blocked = this.#link!.transport === 'events' ? (opened ? 1 : 0) : code === 1006 && !opened ? this.#blocked + 1 : 0
     this.#unlink()
     // Nobody knows which frame was too large; it would be again.
     if (code === 1009) this.#reject(lostError(why))
@@ -216,7 +201,6 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     this.#link = undefined
     this.#linked = false
     clearTimeout(this.#renewing)
-    clearTimeout(this.#upgrading)
     for (const room of this.#rooms.values()) room.away()
   }
 
@@ -230,7 +214,8 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     if (Date.now() - this.#openedAt > STABLE) this.#attempts = 0
     const soon = !this.#attempts && (code === 1001 || code === 4401)
     const least = retryAfter || (code === 1013 || code === 4429 ? BUSY : 0)
-    const retryIn = soon ? 0 : least + Math.random() * Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts)
+    const retryIn = least + (soon ? 0 : Math.random() * Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts))
+    this.#pausedUntil = Date.now() + least
     this.#attempts++
     this.#connecting = setTimeout(() => this.#connect(), retryIn)
     this.#become('waiting', lostError(why), retryIn)
@@ -258,18 +243,17 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
     const { document, addEventListener } = globalThis as Page
     const wake = (): void => {
       if (document?.hidden) return
-      if (this.state === 'waiting') void this.#connect()
-      else this.#link?.probe()
+      if (this.state !== 'waiting') this.#link?.probe()
+      else if (Date.now() >= this.#pausedUntil) void this.#connect()
     }
-    for (const type of ['online', 'offline', 'pageshow']) addEventListener?.(type, wake, { signal })
-    document?.addEventListener('visibilitychange', wake, { signal })
+    for (const type of ['online', 'offline', 'pageshow', 'visibilitychange']) addEventListener?.(type, wake, { signal })
   }
 
   // --- its state
 
   #become (state: ClientState, error?: Error, retryIn?: number): void {
     this.state = state
-    this.dispatchEvent(eventOf({ type: 'state', state, transport: this.transport, retryIn, error }))
+    this.emit({ type: 'state', state, transport: this.transport, retryIn, error })
   }
 
   #alive (): void {
@@ -282,13 +266,8 @@ export class FanOutClient extends target<ClientEvents>() implements Client, Room
   }
 }
 
-function onAbort (signal: AbortSignal | undefined, until: AbortSignal, listener: () => void): void {
-  if (signal?.aborted) listener()
-  signal?.addEventListener('abort', listener, { signal: until })
-}
-
-function errorOf ({ code, message, reason }: Frame): FanOutError {
-  return new FanOutError(code as string, (message ?? reason) as string)
+function errorOf ({ code, message, reason }: Partial<Frame>, status?: number): FanOutError {
+  return new FanOutError(code as string, (message ?? reason) as string, status)
 }
 
 function lostError ({ code, reason }: Lost): FanOutError {

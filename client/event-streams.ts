@@ -3,6 +3,8 @@ import type { Frame, Link, LinkEvents, LinkOptions, Token } from './types.js'
 // The server says something every 15 s.
 const SILENCE = 20_000
 const WATCH = 2_000
+// In ms: how often it is tried again whether WebSockets are blocked.
+const UPGRADE = 300_000
 
 type RoomFrame = Frame & { room: string }
 
@@ -21,12 +23,13 @@ export class EventStreams implements Link {
   readonly #streams = new Map<string, Stream>()
   readonly #end = new AbortController()
   readonly #watch: ReturnType<typeof setInterval>
+  readonly #upgrade: ReturnType<typeof setTimeout> | undefined
   /** When any of them said something. */
   #heard = Date.now()
   #opened = false
   #token: Token
 
-  constructor ({ token, request }: LinkOptions, events: LinkEvents) {
+  constructor ({ token, request, fallback }: LinkOptions, events: LinkEvents) {
     this.#events = events
     this.#request = request
     this.#token = token
@@ -35,6 +38,7 @@ export class EventStreams implements Link {
       const silent = Date.now() - SILENCE
       if ([...this.#streams.values()].some(({ heard = this.#heard }) => heard < silent)) this.probe()
     }, WATCH)
+    if (fallback) this.#upgrade = setTimeout(() => this.#lost(1001, 'upgrade'), UPGRADE)
     // There is nothing to wait for: each room has a connection of its own.
     setTimeout(() => this.#over || events.open())
   }
@@ -60,6 +64,7 @@ export class EventStreams implements Link {
   close (): void {
     this.#end.abort()
     clearInterval(this.#watch)
+    clearTimeout(this.#upgrade)
     for (const { abort } of this.#streams.values()) abort.abort()
   }
 

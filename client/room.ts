@@ -1,5 +1,5 @@
 import type { Frame, History, HistoryOptions, JoinOptions, Member, Published, PublishOptions, Room, RoomEvents, RoomGap, RoomMessage, RoomSnapshot, RoomState } from './types.js'
-import { eventOf, target } from './target.js'
+import { Emitter } from './emitter.js'
 
 /** What a room asks of its client. */
 export interface RoomHost {
@@ -7,8 +7,8 @@ export interface RoomHost {
   refs: number
   publish (room: string, data: unknown, options?: PublishOptions): Promise<Published>
   ask (room: string, path: string, signal?: AbortSignal): Promise<any>
-  /** It stands at its `id` now. */
-  moved (room: JoinedRoom): void
+  /** Stores where a room stands; without `id` answers what is stored. */
+  stored (room: string, id?: string): string | undefined
   left (room: JoinedRoom): void
 }
 
@@ -16,23 +16,24 @@ type Told = RoomMessage<any> | RoomGap | RoomSnapshot
 
 // Epochs that are remembered: a broker without a window has one for each server, and for each gap.
 const EPOCHS = 1_000
-// In ms: how long a page of the history is waited for.
-const PAGE = 10_000
 /** What has a place in the room's order. */
-const TOLD = /^(message|gap|snapshot)$/
+const TOLD = ['message', 'gap', 'snapshot'] as const
+
+// Hermes has no such symbol; there the loops that Babel makes look for the other.
+const asyncIterator: typeof Symbol.asyncIterator = Symbol.asyncIterator ?? '@@asyncIterator'
 
 /**
  * A room as the application sees it: each message once and in order, or a gap. It does not trust the connection for
  * that: what was had already is dropped, and a resume that was not said to be whole is a gap, whether one is sent or not.
  */
-export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
+export class JoinedRoom extends Emitter<RoomEvents<any>> implements Room<any> {
   state: RoomState = 'joining'
   id: string | undefined
   error: Error | undefined
   /** Of the subscribe that is under way, or was answered. */
   ref = 0
-  /** Aborted when it is left. */
-  readonly over = new AbortController()
+  /** Called when it is left. */
+  over: undefined | (() => void)
   /** Of each epoch the last offset. */
   readonly #seen = new Map<string, number>()
   /** Where a hole is, as far as the server has said, and no gap has come yet; and how many messages may come before it. */
@@ -41,12 +42,10 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
   /** What came while a hole is filled. */
   #held: Frame[] | undefined
   #again: ReturnType<typeof setTimeout> | undefined
-  /** Of those who iterate. */
-  readonly #takers = new Set<(event?: Told) => void>()
 
   constructor (readonly name: string, readonly options: JoinOptions, readonly host: RoomHost) {
     super()
-    const { since } = options
+    const since = options.since ?? host.stored(name)
     if (since && since !== 'earliest') this.#stand(since)
   }
 
@@ -83,8 +82,8 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
       this.#become('joined', recovered)
     } else if (this.state !== 'joined') {
       // Of a subscription before.
-    } else if (type === 'join' || type === 'leave') this.#tell(frame)
-    else if (TOLD.test(type)) {
+    } else if (type === 'join' || type === 'leave') this.emit(frame)
+    else if (TOLD.includes(type)) {
       // Now, and not when it is held no longer.
       cursor(id)
       if (from) cursor(from)
@@ -105,7 +104,7 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
     // A repeat; or the gap was enough for somebody to leave.
     if ((type === 'message' && this.#had(id)) || this.state !== 'joined') return
     this.#stand(id)
-    this.#tell(frame)
+    this.emit(frame)
   }
 
   #gap (gap: RoomGap): void {
@@ -116,28 +115,21 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
     if (from) this.#stand(from)
     const id = this.#had(gap.id) ? this.id! : gap.id
     this.#stand(id)
-    this.#tell({ ...gap, id })
+    this.emit({ ...gap, id })
   }
 
   /** Reads over HTTP what the server has not replayed; what cannot be read is the gap that it was. */
   async #fill (gap: RoomGap): Promise<void> {
-    const { ref, name: room } = this
+    const { ref } = this
     const held: Frame[] = this.#held = []
-    const [,, end] = cursor(gap.id)
     let whole = false
     try {
-      while (!whole) {
-        const { complete, more, messages } = await this.history({ since: this.id!, limit: 1_000, signal: AbortSignal.timeout?.(PAGE) })
-        if (!complete || (more && !messages[0])) break
-        whole = !more
-        for (const message of messages) {
-          const [,, offset] = cursor(message.id)
-          if (ref !== this.ref) return
-          // What comes after it is replayed.
-          if (offset <= end) this.#obey({ ...message, type: 'message', room })
-          if (offset >= end) whole = true
-        }
+      const { missed } = await import('./history.js')
+      for await (const message of missed(this, gap.id)) {
+        if (ref !== this.ref) return
+        this.#obey(message)
       }
+      whole = true
     } catch {}
     if (ref !== this.ref) return
     this.#held = undefined
@@ -151,29 +143,23 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
     return offset <= this.#seen.get(epoch)!
   }
 
-  /** Throws where `id` is no cursor. */
   #stand (id: string): void {
     const [, epoch, offset] = cursor(id)
     if (this.#seen.size === EPOCHS) this.#seen.clear()
     this.#seen.set(epoch, offset)
     this.id = id
-    this.host.moved(this)
+    this.host.stored(this.name, id)
   }
 
   #become (state: RoomState, recovered?: boolean): void {
     this.state = state
-    this.#tell({ type: 'state', room: this.name, state, recovered, error: this.error })
-  }
-
-  #tell (event: any): void {
-    if (TOLD.test(event.type) || this.state === 'left') for (const take of this.#takers) take({ ...event })
-    this.dispatchEvent(eventOf(event))
+    this.emit({ type: 'state', room: this.name, state, recovered, error: this.error })
   }
 
   end (error?: Error): void {
     if (this.state === 'left') return
     this.#reset()
-    this.over.abort()
+    this.over?.()
     this.error = error
     this.#become('left')
   }
@@ -195,29 +181,30 @@ export class JoinedRoom extends target<RoomEvents<any>>() implements Room<any> {
     return this.host.ask(this.name, '/presence', signal)
   }
 
-  async * [Symbol.asyncIterator] (): AsyncGenerator<Told, void, undefined> {
+  async * [asyncIterator] (): AsyncGenerator<Told, void, undefined> {
     const queue: any[] = []
     let wake: undefined | (() => void)
     const take = (event: any): void => {
       queue.push(event)
       wake?.()
     }
-    this.#takers.add(take)
+    const types = [...TOLD, 'state'] as const
+    for (const type of types) this.addEventListener(type, take)
     try {
       while (this.state !== 'left' || queue[0]) {
-        if (!queue[0]) await new Promise<void>((resolve) => { wake = resolve })
-        else if (queue[0].type === 'state') break
-        else yield queue.shift()
+        const event = queue.shift()
+        if (!event) await new Promise<void>((resolve) => { wake = resolve })
+        else if (event.type !== 'state') yield event
       }
       if (this.error) throw this.error
     } finally {
-      this.#takers.delete(take)
+      for (const type of types) this.removeEventListener(type, take)
     }
   }
 }
 
-/** A cursor, its epoch and its offset. */
-function cursor (id: string): [id: string, epoch: string, offset: number] {
+/** A cursor, its epoch and its offset; throws where it is none. */
+export function cursor (id: string): [id: string, epoch: string, offset: number] {
   const [, epoch, offset] = /^(\d+)-(\d+)$/.exec(id)!
   return [id, epoch!, Number(offset)]
 }

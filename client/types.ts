@@ -40,10 +40,12 @@ export interface ClientEvents { state: ClientStateEvent }
 
 export interface ListenOptions { once?: boolean, signal?: AbortSignal }
 
-/** An EventTarget with types. What iterating a room gives are plain objects of the same fields. */
+export type Listener<Event> = ((event: Event) => void) | { handleEvent (event: Event): void }
+
+/** As an EventTarget, with types. The events are plain objects; iterating a room gives the same. */
 export interface Listenable<Events> {
-  addEventListener<Type extends keyof Events & string> (type: Type, listener: (event: Events[Type]) => void, options?: ListenOptions): void
-  removeEventListener<Type extends keyof Events & string> (type: Type, listener: (event: Events[Type]) => void): void
+  addEventListener<Type extends keyof Events & string> (type: Type, listener: Listener<Events[Type]>, options?: ListenOptions): void
+  removeEventListener<Type extends keyof Events & string> (type: Type, listener: Listener<Events[Type]>): void
 }
 
 export interface ConnectOptions {
@@ -153,6 +155,8 @@ export interface LinkOptions {
   url: string
   token: Token
   transport: Transport
+  /** It is the second best: it ends after a while, so that a WebSocket is tried again. */
+  fallback?: boolean
   /** In ms. */
   heartbeat: number
   WebSocket: WebSocketConstructor | undefined

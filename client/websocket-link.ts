@@ -1,4 +1,4 @@
-import type { Frame, Link, LinkEvents, LinkOptions, WebSocketLike } from './types.js'
+import type { Frame, Link, LinkEvents, LinkOptions, Lost } from './types.js'
 
 // So many frames a second are what a server takes unless it says otherwise, and four times as many at once. We send no more than
 // that in 2 s, and twice as many where the end of one such period is the beginning of another.
@@ -6,104 +6,95 @@ const FRAMES_PER_SECOND = 50
 const SECONDS = 2
 
 /** A WebSocket that finds out when it is dead, and never sends more frames than the server takes. */
-export class WebSocketLink implements Link {
-  readonly transport = 'websocket'
-  readonly #events: LinkEvents
-  readonly #socket: WebSocketLike
-  readonly #silence: number
-  readonly #watch: ReturnType<typeof setInterval>
-  #heard = Date.now()
-  #asked = false
-  /** It is open, and after that it was welcomed. */
-  #open = false
-  #opened = false
-  #over = false
-  readonly #queue: Frame[] = []
-  #most = SECONDS * FRAMES_PER_SECOND
-  /** In this period. */
-  #sent = 0
-  #period: ReturnType<typeof setTimeout> | undefined
+export function webSocketLink ({ url, token, heartbeat, WebSocket }: LinkOptions, events: LinkEvents): Link {
+  // It may throw: before anything is there that would have to be ended.
+  const socket = new WebSocket!(url.replace(/^http/, 'ws'), ['fan-out.v1'])
+  const queue: Frame[] = []
+  let heard = Date.now()
+  let ticked = heard
+  let asked = false
+  // It is open, and after that it was welcomed.
+  let open = false
+  let opened = false
+  let over = false
+  let most = SECONDS * FRAMES_PER_SECOND
+  // In this period.
+  let sent = 0
+  let period: ReturnType<typeof setTimeout> | undefined
 
-  constructor ({ url, token, heartbeat, WebSocket }: LinkOptions, events: LinkEvents) {
-    this.#events = events
-    this.#silence = heartbeat
-    // It may throw: before anything is there that would have to be ended.
-    const socket = this.#socket = new WebSocket!(url.replace(/^http/, 'ws'), ['fan-out.v1'])
-    let ticked = Date.now()
-    this.#watch = setInterval(() => {
-      const now = Date.now()
-      const quiet = now - this.#heard
-      const slept = now - ticked > heartbeat / 2
-      ticked = now
-      // Where the machine slept, or the page did, an answer may be waiting.
-      if (slept) this.probe()
-      else if (quiet > heartbeat) this.#lost(1006, 'silent')
-      else if (quiet > heartbeat / 2 && !this.#asked) this.#ask()
-    }, heartbeat / 20)
-    socket.onopen = () => {
-      this.#open = true
-      if (token) this.send({ type: 'auth', token })
-      events.open()
-    }
-    socket.onmessage = ({ data }) => this.#take(data)
-    socket.onerror = () => {}
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason)
+  const watch = setInterval(() => {
+    const now = Date.now()
+    const quiet = now - heard
+    const slept = now - ticked > heartbeat / 2
+    ticked = now
+    // Where the machine slept, or the page did, an answer may be waiting.
+    if (slept) probe()
+    else if (quiet > heartbeat) lost({ code: 1006, reason: 'silent' })
+    else if (quiet > heartbeat / 2 && !asked) ask()
+  }, heartbeat / 20)
+
+  function send (frame: Frame): void {
+    queue.push(frame)
+    flush()
   }
 
-  send (frame: Frame): void {
-    this.#queue.push(frame)
-    this.#flush()
+  function probe (): void {
+    heard = Date.now() - heartbeat * 0.7
+    ask()
   }
 
-  probe (): void {
-    this.#heard = Date.now() - this.#silence * 0.7
-    this.#ask()
-  }
-
-  close (): void {
-    this.#over = true
-    this.#open = false
-    clearInterval(this.#watch)
-    clearTimeout(this.#period)
-    this.#socket.close()
-  }
-
-  #ask (): void {
-    this.#asked = true
+  function ask (): void {
+    asked = true
     // Before that, a token has to be the first frame.
-    if (this.#opened) this.send({ type: 'ping' })
+    if (opened) send({ type: 'ping' })
   }
 
-  #flush (): void {
-    for (; this.#open && this.#queue[0] && this.#sent < this.#most; this.#sent++) this.#socket.send(JSON.stringify(this.#queue.shift()))
-    this.#period ??= setTimeout(() => {
-      this.#period = undefined
-      this.#sent = 0
-      if (this.#queue[0]) this.#flush()
+  function flush (): void {
+    if (open) for (; queue[0] && sent < most; sent++) socket.send(JSON.stringify(queue.shift()))
+    period ??= setTimeout(() => {
+      period = undefined
+      sent = 0
+      if (queue[0]) flush()
     }, SECONDS * 1000)
   }
 
-  #take (text: string): void {
-    if (this.#over) return
-    this.#heard = Date.now()
-    this.#asked = false
-    try {
-      const frame = JSON.parse(text) as Frame
-      if (frame.type === 'welcome') {
-        this.#opened = true
-        this.#most = SECONDS * (frame['limits'] as { framesPerSecond: number }).framesPerSecond
-      }
-      this.#events.frame(frame)
-    } catch (error) {
-      // What it sends cannot be trusted; where the rooms stand can.
-      this.#lost(1006, String(error))
-    }
+  function close (): void {
+    over = true
+    open = false
+    clearInterval(watch)
+    clearTimeout(period)
+    socket.close()
   }
 
   /** A dead socket takes long to close, and then says so: it is not waited for. */
-  #lost (code: number, reason: string): void {
-    if (this.#over) return
-    this.close()
-    this.#events.lost({ code, reason, opened: this.#opened })
+  function lost ({ code, reason }: Pick<Lost, 'code' | 'reason'>): void {
+    if (over) return
+    close()
+    events.lost({ code, reason, opened })
   }
+
+  socket.onopen = () => {
+    open = true
+    if (token) send({ type: 'auth', token })
+    events.open()
+  }
+  socket.onmessage = ({ data }) => {
+    if (over) return
+    heard = Date.now()
+    asked = false
+    try {
+      const frame = JSON.parse(data) as Frame
+      if (frame.type === 'welcome') {
+        opened = true
+        most = SECONDS * (frame['limits'] as { framesPerSecond: number }).framesPerSecond
+      }
+      events.frame(frame)
+    } catch (error) {
+      // What it sends cannot be trusted; where the rooms stand can.
+      lost({ code: 1006, reason: String(error) })
+    }
+  }
+  socket.onerror = () => {}
+  socket.onclose = lost
+  return { transport: 'websocket', send, probe, close }
 }

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 // Only the build makes them, wherever this file is read from.
 const built = new URL(import.meta.url.includes('/dist/') ? '../../client/browser/' : '../../dist/client/browser/', import.meta.url)
 
-/** GET /rooms/client.js: the client for script tags, and what it loads where WebSockets are blocked. GET /rooms/tabs.js: what shares its connection between tabs. */
+/** GET /rooms/client.js: the client for script tags, and what it loads where it needs it. GET /rooms/tabs.js: what shares its connection between tabs. */
 export function clientRoutes (scope: FastifyInstance): void {
-  for (const name of ['client.js', 'event-streams.js', 'tabs.js']) {
+  for (const name of ['client.js', 'event-streams.js', 'history.js', 'tabs.js']) {
     const text = readFileSync(new URL(name, built), 'utf8')
     const etag = `"${createHash('sha256').update(text).digest('base64url')}"`
     scope.get(`/${name}`, { schema: { hide: true } as object, logLevel: 'warn' }, async (request, reply) => {

@@ -8,7 +8,7 @@ import { test } from 'tap'
 import { startApp } from '../helpers.js'
 
 const root = join(import.meta.dirname, '../..')
-const FILES = ['client.js', 'event-streams.js']
+const FILES = ['client.js', 'event-streams.js', 'history.js', 'tabs.js']
 // Bytes, minified and gzipped.
 const MOST = 4_096
 

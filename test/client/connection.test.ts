@@ -377,23 +377,29 @@ test('more rooms than a server takes frames at once', async (t) => {
   t.match(more.at(-1), { state: 'left', error: { code: 'FAN_OUT_ERR_TOO_MANY_ROOMS' } })
 })
 
-test('a page that wakes, or is online again, tries at once', async (t) => {
+/** What is used of a page. */
+function pretendPage (t: Test): { page: EventTarget, document: { hidden: boolean } } {
   const page = new EventTarget()
-  const document = Object.assign(new EventTarget(), { hidden: false })
-  const options: ConnectOptions = { heartbeat: 4_000 }
+  const document = { hidden: false }
   Object.assign(globalThis, { addEventListener: page.addEventListener.bind(page), document })
   t.teardown(() => {
     delete (globalThis as { addEventListener?: unknown }).addEventListener
     delete (globalThis as { document?: unknown }).document
   })
-  const server = await startScripted(t, { open: (peer, n) => n < 2 ? peer.close(1013) : peer.send(welcome) })
+  return { page, document }
+}
+
+test('a page that wakes, or is online again, tries at once', async (t) => {
+  const { page, document } = pretendPage(t)
+  const options: ConnectOptions = { heartbeat: 4_000 }
+  const server = await startScripted(t, { open: (peer, n) => n < 2 ? peer.close(1011) : peer.send(welcome) })
   const client = open(t, server.url, options)
   await until(() => client.state === 'waiting')
   document.hidden = true
-  document.dispatchEvent(new Event('visibilitychange'))
+  page.dispatchEvent(new Event('visibilitychange'))
   t.equal(client.state, 'waiting', 'a hidden page does not')
   document.hidden = false
-  document.dispatchEvent(new Event('visibilitychange'))
+  page.dispatchEvent(new Event('visibilitychange'))
   t.equal(client.state, 'connecting')
   await until(() => client.state === 'waiting')
   page.dispatchEvent(new Event('online'))
@@ -409,4 +415,54 @@ test('a page that wakes, or is online again, tries at once', async (t) => {
   client.close()
   page.dispatchEvent(new Event('online'))
   t.equal(client.state, 'closed')
+})
+
+test('a page that wakes does not ask a server that wants to be left alone, until it is time', async (t) => {
+  const { page } = pretendPage(t)
+  const wake = (): void => { for (const type of ['online', 'visibilitychange', 'pageshow']) page.dispatchEvent(new Event(type)) }
+  const full = await startScripted(t, { open: (peer, n) => n === 0 ? peer.close(1013) : peer.send(welcome) })
+  const away = await startScripted(t, { http: (_, response) => response.writeHead(503, { 'retry-after': '30' }).end() })
+  const client = open(t, full.url)
+  const streaming = open(t, away.url, { transport: 'events' })
+  streaming.join('r')
+  const since = await new Promise<number>((resolve) => client.addEventListener('state', () => resolve(Date.now()), { once: true }))
+  await until(() => streaming.state === 'waiting')
+  t.ok(streaming.states[0]!.retryIn! >= 30_000)
+  while (Date.now() - since < 900) {
+    wake()
+    t.equal(client.state, 'waiting')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  await until(() => {
+    wake()
+    return client.state === 'open'
+  })
+  t.equal(full.peers.length, 2)
+  t.equal(streaming.state, 'waiting')
+  t.equal(away.requests.length, 1)
+})
+
+test('from event streams, which are the second best, a WebSocket is tried again after a while', async (t) => {
+  const UPGRADE = 300_000
+  const { setTimeout: later } = globalThis
+  globalThis.setTimeout = ((callback: () => void, ms?: number) => later(callback, ms === UPGRADE ? 300 : ms)) as typeof setTimeout
+  t.teardown(() => { globalThis.setTimeout = later })
+  const { url } = await startApp(t)
+  let blocked = true
+  class Blocked extends WebSocket {
+    constructor (url: string, protocols: string[]) {
+      super(blocked ? url.replace('/rooms', '/nowhere') : url, protocols)
+    }
+  }
+  const client = open(t, url, { WebSocket: Blocked as never })
+  const room = client.join(newRoom())
+  await joined(room)
+  t.equal(client.transport, 'events')
+  blocked = false
+  await until(() => client.transport === 'websocket' && room.state === 'joined')
+  t.match(client.states.findLast(({ state }) => state === 'waiting'), { error: { message: 'upgrade', status: 1001 } })
+  const streaming = open(t, url, { transport: 'events' })
+  await joined(streaming.join(newRoom()))
+  await new Promise((resolve) => later(resolve, 500))
+  t.strictSame(streaming.states.map(({ state }) => state), ['open'], 'who asked for event streams keeps them')
 })

@@ -25,7 +25,7 @@ const mutants: Mutant[] = [
   { what: 'rooms are not joined again', file: 'client.ts', find: 'for (const room of this.#rooms.values()) link.send(room.subscribe())', replace: '' },
   { what: 'what was published is not sent again', file: 'client.ts', find: 'for (const { frame } of this.#publishes.values()) link.send(frame)', replace: '' },
   { what: 'what is sent again has another key', file: 'client.ts', find: 'for (const { frame } of this.#publishes.values()) link.send(frame)', replace: 'for (const { frame } of this.#publishes.values()) link.send({ ...frame, idempotencyKey: newKey() })' },
-  { what: 'silence is not noticed', file: 'websocket-link.ts', find: "else if (quiet > heartbeat) this.#lost(1006, 'silent')", replace: '' },
+  { what: 'silence is not noticed', file: 'websocket-link.ts', find: "else if (quiet > heartbeat) lost({ code: 1006, reason: 'silent' })", replace: '' },
   { what: 'the end of a stream is not noticed', file: 'event-streams.ts', find: "throw new Error('the stream has ended')", replace: '' }
 ]
 

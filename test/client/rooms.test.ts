@@ -138,6 +138,58 @@ for (const transport of TRANSPORTS) {
       await t.rejects(client.publish(name, 1), { code: 'FAN_OUT_ERR_CLOSED' })
     })
 
+    t.test('listeners', async (t) => {
+      const name = newRoom()
+      const room = open(t, url, { transport }).join<number>(name)
+      const heard: unknown[] = []
+      const object = { handleEvent ({ data }: { data: number }) { heard.push(['object', data, this === object]) } }
+      const late = ({ data }: { data: number }): void => { heard.push(['late', data]) }
+      const removed = ({ data }: { data: number }): void => { heard.push(['removed', data]) }
+      function twice (this: unknown, { data }: { data: number }): void { heard.push(['twice', data, this === room]) }
+      room.addEventListener('message', object)
+      room.addEventListener('message', ({ data }) => {
+        if (data === 1) room.addEventListener('message', late)
+        room.removeEventListener('message', removed)
+      })
+      room.addEventListener('message', removed)
+      room.addEventListener('message', twice)
+      room.addEventListener('message', twice, { once: true })
+      room.addEventListener('gap', twice as never)
+      room.addEventListener('message', () => heard.push('aborted'), { signal: AbortSignal.abort() })
+      const over = new AbortController()
+      room.addEventListener('message', ({ data }) => {
+        heard.push(['until', data])
+        over.abort()
+      }, over)
+      await joined(room)
+      for (const n of [1, 2]) await app.rooms.publish(name, n)
+      await until(() => heard.some((entry) => Array.isArray(entry) && entry[0] === 'late'))
+      t.strictSame(heard, [['object', 1, true], ['twice', 1, true], ['until', 1], ['object', 2, true], ['twice', 2, true], ['late', 2]])
+    })
+
+    t.test('what is stored and is no cursor, or cannot be read or written, is as none', async (t) => {
+      const name = newRoom()
+      const forbidden = (): never => { throw new DOMException('it is forbidden', 'SecurityError') }
+      const storages = [
+        ...['', 'null', '5', '1-', ' 1-1', '1-1-1', '{}', '[object Object]'].map((text) => ({ getItem: () => text, setItem: () => {} })),
+        ...[5, {}, Promise.resolve('1-1')].map((odd) => ({ getItem: () => odd as never, setItem: () => {} })),
+        { getItem: forbidden, setItem: () => {} }, { getItem: forbidden, setItem: forbidden }
+      ]
+      await app.rooms.publish(name, 0)
+      const rooms = storages.map((storage) => open(t, url, { transport: 'websocket', storage }).join(name, { replay: 1 }))
+      const told = rooms.map(record)
+      await until(() => told.every(({ data }) => data.length === 1))
+      await app.rooms.publish(name, 1)
+      await until(() => told.every(({ data }) => data.length === 2))
+      for (const { events, states } of told) {
+        t.strictSame(events.map(({ type, data }) => [type, data]), [['message', 0], ['message', 1]])
+        t.match(states, [{ state: 'joined', recovered: undefined }])
+      }
+      const client = open(t, url, { transport })
+      for (const since of ['5', 'yesterday', '1-']) t.throws(() => client.join(name, { since }), TypeError, 'what the application gives has to be one')
+      await joined(client.join(name))
+    })
+
     t.test('one publishes, once under one key', async (t) => {
       const name = newRoom()
       const client = open(t, url, { transport })
