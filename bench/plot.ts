@@ -6,19 +6,22 @@ import { number } from './table.js'
 
 const [WIDTH, HEIGHT, LINE] = [720, 400, 14]
 
-// One colour a contestant, the same in all plots (Okabe and Ito's palette); on Redis it is dashed.
+// One colour a contestant, the same in all plots (Okabe and Ito's palette); on a broker it is dashed.
 const COLORS: Record<string, string> = {
   'fan-out': '#d55e00',
   'floor-batch': '#000000',
   'floor-message': '#999999',
   'fastify-websocket': '#999999',
   'redis-script': '#000000',
+  'jetstream-client': '#000000',
   'ws-loop': '#009e73',
   'socket-io': '#0072b2',
   centrifugo: '#cc79a7'
 }
-const onRedis = (name: string): boolean => name.endsWith('-redis')
-const colorOf = (name: string): string => COLORS[name.replace(/-redis$/, '')] ?? '#56b4e9'
+const DASHES: Record<string, string> = { redis: '4 3', nats: '1 3', jetstream: '9 3' }
+const ON_BROKER = /-(redis|nats|jetstream)$/
+const dashesOf = (name: string): string => DASHES[ON_BROKER.exec(name)?.[1] ?? ''] ?? 'none'
+const colorOf = (name: string): string => COLORS[name.replace(ON_BROKER, '')] ?? '#56b4e9'
 
 interface Point { size: number, contestant: string, median: number, min: number, max: number }
 
@@ -34,7 +37,7 @@ export function plot (summary: Summary): string {
   const names = [...new Set(points.map(({ contestant }) => contestant))]
   const ends = names.map((name) => points.findLast(({ contestant }) => contestant === name) as Point)
   const lines = names.map((name) => Plot.line(points.filter(({ contestant }) => contestant === name), {
-    x: 'size', y: 'median', stroke: colorOf(name), strokeWidth: name.startsWith('fan-out') ? 2.5 : 1.5, strokeDasharray: onRedis(name) ? '4 3' : 'none'
+    x: 'size', y: 'median', stroke: colorOf(name), strokeWidth: name.startsWith('fan-out') ? 2.5 : 1.5, strokeDasharray: dashesOf(name)
   }))
   const drawn = Plot.plot({
     document,

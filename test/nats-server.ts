@@ -98,10 +98,10 @@ export class NatsServer {
   async kill (): Promise<void> {
     const [killed, admin] = [this.#process, this.#admin]
     this.#process = this.#admin = undefined
-    await admin?.close()
-    if (killed === undefined || killed.exitCode !== null || killed.signalCode !== null) return
-    killed.kill('SIGKILL')
-    await once(killed, 'exit')
+    const running = killed?.exitCode === null && killed.signalCode === null
+    const ended = running ? once(killed, 'exit') : undefined
+    if (running) killed.kill('SIGKILL')
+    await Promise.all([ended, admin?.close()])
   }
 
   /** Stops answering, with its connections open; and goes on. */

@@ -7,6 +7,8 @@ export interface Contestant {
 export interface StartOptions {
   /** The URL of a Redis to share; without it messages stay in the process. */
   redis?: string
+  /** The URL of a NATS to share, as ours takes it. */
+  nats?: string
   /** Default: 1. */
   servers?: number
 }
@@ -56,5 +58,5 @@ export type Question =
   | { ask: 'delay' }
   /** Collects the garbage, so that memory can be compared. */
   | { ask: 'collect' }
-  /** Publishes batches in the process, `inFlight` at a time, of messages of so many bytes; times in ms. `{ published, seconds }`. */
+  /** Publishes batches in the process, `inFlight` at a time, of messages of so many bytes; times in ms. `{ published, seconds, cpu }`, that being its CPU time in seconds. */
   | { ask: 'publish', rooms: string[], batch: number, inFlight: number, bytes: number, warmUp: number, duration: number }

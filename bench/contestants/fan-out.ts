@@ -23,12 +23,17 @@ export const fanOut: Contestant = {
   name: 'fan-out',
   async start (options) {
     if (!existsSync(new URL('../../dist/index.js', import.meta.url))) throw new Error('there is no dist/: run `npm run build` first')
-    return { ...await startServers('fan-out.ts', { broker: options.redis ?? 'memory:', key }, options), socket, publish }
+    return { ...await startServers('fan-out.ts', { broker: options.nats ?? options.redis ?? 'memory:', key }, options), socket, publish }
   }
 }
 
-/** Only asked to publish in its process. */
+/** These two are only asked to publish in their processes. */
 export const redisScript: Contestant = {
   name: 'redis-script',
   start: async (options) => ({ ...await startServers('redis-script.ts', options, {}), socket, publish })
+}
+
+export const jetStreamClient: Contestant = {
+  name: 'jetstream-client',
+  start: async (options) => ({ ...await startServers('jetstream-client.ts', options, {}), socket, publish })
 }

@@ -2,7 +2,7 @@ import type { Stage, Workload } from './workload.js'
 import { setTimeout as wait } from 'node:timers/promises'
 import { message } from '../message.js'
 import { cpuTime, memory } from '../proc.js'
-import { audience, BYTES, repeat } from './workload.js'
+import { audience, BYTES, OURS_SHARED, repeat } from './workload.js'
 
 /** Resident memory when all that can be given back is. One collection leaves a part of the pages, each time another. */
 async function settled ({ running: { pids, ask } }: Stage): Promise<number> {
@@ -40,7 +40,7 @@ export const handshakes: Workload = {
   unit: 'connections',
   sizes: [1_000, 3_000, 10_000],
   goalSize: 10_000,
-  contestants: ['fastify-websocket', 'ws-loop', 'fan-out', 'fan-out-redis', 'socket-io', 'centrifugo'],
+  contestants: ['fastify-websocket', 'ws-loop', 'fan-out', ...OURS_SHARED, 'socket-io', 'centrifugo'],
   reference: 'first contestant',
   metrics: { rate: { unit: 'connections/s', better: 'more' }, perCore: { unit: 'connections/s of CPU', better: 'more' } },
   goals: [{ of: 'fan-out', metric: 'rate', to: 'fastify-websocket', atLeast: 0.9 }],
@@ -63,7 +63,7 @@ export const subscriptions: Workload = {
   unit: 'rooms',
   sizes: [10_000, 30_000, 100_000],
   goalSize: 100_000,
-  contestants: ['floor-batch', 'ws-loop', 'fan-out', 'fan-out-redis', 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis'],
+  contestants: ['floor-batch', 'ws-loop', 'fan-out', ...OURS_SHARED, 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis'],
   reference: 'first contestant',
   metrics: { rate: { unit: 'joins/s', better: 'more' }, memory: { unit: 'bytes a subscription', better: 'less' } },
   goals: [

@@ -1,8 +1,8 @@
 import type { PublishOptions, PublishResult } from '../generator/publisher.js'
-import type { Measured, Metric, Stage, Workload } from './workload.js'
+import type { Goal, Measured, Metric, Stage, Workload } from './workload.js'
 import { message } from '../message.js'
 import { quantile } from '../stats.js'
-import { audience, BYTES, repeat } from './workload.js'
+import { audience, BYTES, OURS_SHARED, repeat } from './workload.js'
 
 const ROOM = 'room'
 
@@ -15,6 +15,9 @@ export const rates: Record<string, Metric> = {
   delivered: { unit: 'messages/s', better: 'more' },
   perCore: { unit: 'messages/s of CPU', better: 'more' }
 }
+
+// Of those of our brokers that have come later.
+const asOnRedis: Goal[] = ['fan-out-nats', 'fan-out-jetstream'].map((of) => ({ of, metric: 'delivered', to: 'fan-out-redis', atLeast: 0.9 }))
 
 export function rateOf ({ delivered, seconds, server, generator }: PublishResult): Measured {
   return { delivered: delivered / seconds, perCore: delivered / server, server: server / seconds, generator: generator / seconds }
@@ -32,7 +35,7 @@ export async function post ({ running: { urls, pids, publish }, load, size, warm
   })
 }
 
-const EVERYBODY = ['floor-batch', 'floor-message', 'ws-loop', 'fan-out', 'fan-out-redis', 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis']
+const EVERYBODY = ['floor-batch', 'floor-message', 'ws-loop', 'fan-out', ...OURS_SHARED, 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis']
 
 export const batches: Workload = {
   name: 'batches',
@@ -46,7 +49,8 @@ export const batches: Workload = {
   goals: [
     { of: 'fan-out', metric: 'delivered', to: 'floor-batch', atLeast: 1 },
     { of: 'fan-out', metric: 'delivered', to: 'socket-io', atLeast: 8 },
-    { of: 'fan-out', metric: 'perCore', to: 'centrifugo', atLeast: 1 }
+    { of: 'fan-out', metric: 'perCore', to: 'centrifugo', atLeast: 1 },
+    ...asOnRedis
   ],
   async run (stage) {
     await join(stage)
@@ -59,7 +63,7 @@ export const singles: Workload = {
   name: 'singles',
   title: 'One room, messages of 128 bytes, one a POST, 64 POSTs under way',
   contestants: ['floor-message', ...EVERYBODY.filter((name) => name !== 'floor-message')],
-  goals: [{ of: 'fan-out', metric: 'delivered', to: 'floor-message', atLeast: 3 }],
+  goals: [{ of: 'fan-out', metric: 'delivered', to: 'floor-message', atLeast: 3 }, ...asOnRedis],
   async run (stage) {
     await join(stage)
     return rateOf(await post(stage, 1, { inFlight: 64 }))
@@ -72,7 +76,7 @@ export const lone: Workload = {
   unit: 'subscribers',
   sizes: [100, 1_000, 5_000],
   goalSize: 1_000,
-  contestants: ['floor-batch', 'ws-loop', 'fan-out', 'fan-out-redis', 'socket-io', 'centrifugo'],
+  contestants: ['floor-batch', 'ws-loop', 'fan-out', ...OURS_SHARED, 'socket-io', 'centrifugo'],
   reference: 'first contestant',
   metrics: { p50: { unit: 'ms', better: 'less' }, p99: { unit: 'ms', better: 'less' } },
   goals: [
@@ -94,10 +98,10 @@ export const busyRooms: Workload = {
   unit: 'rooms',
   sizes: [100, 300, 1_000],
   goalSize: 1_000,
-  contestants: ['floor-batch', 'ws-loop', 'fan-out', 'fan-out-redis', 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis'],
+  contestants: ['floor-batch', 'ws-loop', 'fan-out', ...OURS_SHARED, 'socket-io', 'socket-io-redis', 'centrifugo', 'centrifugo-redis'],
   reference: 'first contestant',
   metrics: rates,
-  goals: [{ of: 'fan-out', metric: 'delivered', to: 'socket-io', atLeast: 3 }],
+  goals: [{ of: 'fan-out', metric: 'delivered', to: 'socket-io', atLeast: 3 }, ...asOnRedis],
   async run ({ running: { urls, pids, socket, publish }, load, size, warmUp, duration }) {
     const [url] = urls as [string]
     const rooms = repeat(size, (i) => `room-${i}`)

@@ -1,25 +1,39 @@
-import type { Workload } from './workload.js'
+import type { Measured, Stage, Workload } from './workload.js'
 import { setTimeout as wait } from 'node:timers/promises'
 import { message } from '../message.js'
 import { openFilesLimit } from '../proc.js'
 import { quantile } from '../stats.js'
 import { join, post, rateOf } from './fan-out.js'
-import { audience, BYTES, repeat } from './workload.js'
+import { audience, BYTES, OURS_SHARED, repeat } from './workload.js'
+
+const published: Workload['metrics'] = { published: { unit: 'messages/s', better: 'more' }, perCore: { unit: 'messages/s of CPU', better: 'more' } }
+
+/** Publishes in the server's process, to as many rooms as the size says. */
+async function publishIn ({ running: { ask }, size, warmUp, duration }: Stage, batch: number, inFlight: number): Promise<Measured> {
+  const { published, seconds, cpu } = await ask!({ ask: 'publish', rooms: repeat(size, (i) => `room-${i}`), batch, inFlight, bytes: BYTES, warmUp, duration })
+  return { published: published / seconds, perCore: published / cpu }
+}
 
 export const publishMany: Workload = {
   name: 'publish-many',
-  title: 'Batches of 100 messages published in the process to rooms on Redis, 8 batches under way',
+  title: 'Batches of 100 messages published in the process to rooms, 8 batches under way',
   unit: 'rooms',
   sizes: [1, 10, 100],
   goalSize: 100,
-  contestants: ['redis-script', 'fan-out-redis'],
+  contestants: ['redis-script', ...OURS_SHARED],
   reference: 'first contestant',
-  metrics: { published: { unit: 'messages/s', better: 'more' } },
+  metrics: published,
   goals: [{ of: 'fan-out-redis', metric: 'published', to: 'redis-script', atLeast: 0.7 }],
-  async run ({ running: { ask }, size, warmUp, duration }) {
-    const { published, seconds } = await ask!({ ask: 'publish', rooms: repeat(size, (i) => `room-${i}`), batch: 100, inFlight: 8, bytes: BYTES, warmUp, duration })
-    return { published: published / seconds }
-  }
+  run: async (stage) => await publishIn(stage, 100, 8)
+}
+
+export const publishJetStream: Workload = {
+  ...publishMany,
+  name: 'publish-jetstream',
+  title: 'Messages published in the process, each by itself, to rooms on JetStream, 256 under way',
+  contestants: ['jetstream-client', 'fan-out-jetstream'],
+  goals: [{ of: 'fan-out-jetstream', metric: 'published', to: 'jetstream-client', atLeast: 0.7 }],
+  run: async (stage) => await publishIn(stage, 1, 256)
 }
 
 export const posts: Workload = {
@@ -28,7 +42,7 @@ export const posts: Workload = {
   unit: 'bytes',
   sizes: [128, 1_024, 16_384],
   goalSize: 128,
-  contestants: ['fastify-websocket', 'fan-out', 'fan-out-redis', 'socket-io', 'centrifugo'],
+  contestants: ['fastify-websocket', 'fan-out', ...OURS_SHARED, 'socket-io', 'centrifugo'],
   reference: 'first contestant',
   metrics: { rate: { unit: 'POSTs/s', better: 'more' }, perCore: { unit: 'POSTs/s of CPU', better: 'more' } },
   goals: [{ of: 'fan-out', metric: 'rate', to: 'fastify-websocket', atLeast: 0.75 }],
@@ -78,14 +92,18 @@ const [AUDIENCE, EVERY] = [300, 20]
 
 export const servers: Workload = {
   name: 'servers',
-  title: `Servers on one Redis, ${AUDIENCE} subscribers of one room on each, a batch of 20 each ${EVERY} ms: the CPU time of the servers for each message delivered`,
+  title: `Servers on one broker, ${AUDIENCE} subscribers of one room on each, a batch of 20 each ${EVERY} ms: the CPU time of the servers for each message delivered`,
   unit: 'servers',
   sizes: [1, 2, 3],
   goalSize: 3,
-  contestants: ['fan-out-redis', 'socket-io-redis', 'centrifugo-redis'],
+  contestants: [...OURS_SHARED, 'socket-io-redis', 'centrifugo-redis'],
   reference: 'first size',
   metrics: { cost: { unit: 'µs of CPU a message', better: 'less' }, delivered: { unit: 'messages/s', better: 'more' } },
-  goals: [{ of: 'fan-out-redis', metric: 'cost', atMost: 1.1 }],
+  goals: [
+    { of: 'fan-out-redis', metric: 'cost', atMost: 1.1 },
+    { of: 'fan-out-nats', metric: 'cost', to: 'fan-out-redis', atMost: 1.1 },
+    { of: 'fan-out-jetstream', metric: 'cost', to: 'fan-out-redis', atMost: 1.1 }
+  ],
   servers: (size) => size,
   async run ({ running: { urls, pids, socket, publish }, load, warmUp, duration }) {
     for (const url of urls) await load.join({ url, socket, clients: audience(AUDIENCE, 'room'), bytes: BYTES })

@@ -53,5 +53,8 @@ export const BYTES = 128
 
 export const repeat = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
 
+/** Ours, on each broker that several servers share. */
+export const OURS_SHARED = ['fan-out-redis', 'fan-out-nats', 'fan-out-jetstream']
+
 /** `count` clients in one room. */
 export const audience = (count: number, room: string): string[][] => repeat(count, () => [room])

@@ -1,4 +1,4 @@
-import { posts, publishMany, saturation, servers } from '../../bench/workloads/servers.js'
+import { posts, publishJetStream, publishMany, saturation, servers } from '../../bench/workloads/servers.js'
 import { testWorkloads } from './workloads.js'
 
-testWorkloads([posts, publishMany, saturation, servers])
+testWorkloads([posts, publishJetStream, publishMany, saturation, servers])
