@@ -36,6 +36,7 @@ interface Pending {
   /** What it published to, and whether it waits for an answer on the inbox. */
   subject: string | undefined
   asks: boolean
+  deadline: number
   reject (error: Error): void
 }
 
@@ -64,6 +65,9 @@ export class NatsConnection {
   #flushed: Promise<void> | undefined
   #inbox: string | undefined
   #requests = 0
+  /** The deadline that a timer is set to. */
+  #alarm = Infinity
+  #cancelAlarm = (): void => {}
 
   /** `name` is what NATS shows of it. */
   constructor (options: NatsOptions, scheduler: Scheduler, events: ConnectionEvents, name = 'fastify-fan-out') {
@@ -146,39 +150,13 @@ export class NatsConnection {
    * Asks, and resolves with the first answer. Rejects with `BrokerAway` after `deadline`, and at once where the link
    * breaks, where NATS refuses the subject, and where nobody listens to it: then `cause` is a `NoRespondersError`.
    */
-  async request (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, deadline: number }): Promise<Msg> {
-    let first: Msg | undefined
-    await this.requestMany(subject, payload, {
-      ...options,
-      onReply: (reply) => {
-        first = reply
-        return true
-      }
-    })
-    return first as unknown as Msg
+  request (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, deadline: number }): Promise<Msg> {
+    return this.#ask(subject, payload, options, (reply, resolve) => resolve(reply))
   }
 
   /** The same for several answers, in order: resolves when `onReply` has answered that it was the last one, and rejects with what it throws. */
-  async requestMany (subject: string, payload: string | Uint8Array, { headers, deadline, onReply }: { headers?: MsgHdrs, deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
-    const token = (++this.#requests).toString(36)
-    try {
-      await this.#under({ subject, asks: true }, deadline, (resolve, reject) => {
-        this.#replies.set(token, (reply) => {
-          if (reply.data.length === 0 && reply.headers?.code === 503) {
-            reject(Object.assign(this.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }))
-            return
-          }
-          try {
-            if (onReply(reply)) resolve()
-          } catch (error) {
-            reject(error as Error)
-          }
-        })
-        this.publish(subject, payload, { reply: `${this.#openInbox(this.#linked())}.${token}`, ...(headers !== undefined && { headers }) })
-      })
-    } finally {
-      this.#replies.delete(token)
-    }
+  requestMany (subject: string, payload: string | Uint8Array, { onReply, ...options }: { headers?: MsgHdrs, deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
+    return this.#ask<void>(subject, payload, options, (reply, resolve) => { if (onReply(reply)) resolve() })
   }
 
   /** Subscribes, on this link and every later one. Wait for `confirmed`: it is told of there, if NATS refuses it. */
@@ -290,6 +268,24 @@ export class NatsConnection {
     return this.#client
   }
 
+  #ask<T> (subject: string, payload: string | Uint8Array, { headers, deadline }: { headers?: MsgHdrs, deadline: number }, onReply: (reply: Msg, resolve: (value: T) => void) => void): Promise<T> {
+    const token = (++this.#requests).toString(36)
+    return this.#under<T>({ subject, asks: true }, deadline, (resolve, reject) => {
+      this.#replies.set(token, (reply) => {
+        if (reply.data.length === 0 && reply.headers?.code === 503) {
+          reject(Object.assign(this.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }))
+          return
+        }
+        try {
+          onReply(reply, resolve)
+        } catch (error) {
+          reject(error as Error)
+        }
+      })
+      this.publish(subject, payload, { reply: `${this.#openInbox(this.#linked())}.${token}`, ...(headers !== undefined && { headers }) })
+    }, () => this.#replies.delete(token))
+  }
+
   #openInbox (client: Client): string {
     if (this.#inbox === undefined) {
       const inbox = this.#inbox = createInbox()
@@ -316,33 +312,49 @@ export class NatsConnection {
     return new Promise((resolve) => this.#scheduler.soon(resolve))
   }
 
-  /** Runs `work`, unless the link breaks, NATS refuses `subject`, or the deadline passes. */
-  #under ({ subject, asks = false }: { subject?: string, asks?: boolean }, deadline: number, work: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
+  /** Runs `work`, unless the link breaks, NATS refuses `subject`, or the deadline passes; and then `ended`. */
+  #under<T = void> ({ subject, asks = false }: { subject?: string, asks?: boolean }, deadline: number, work: (resolve: (value: T) => void, reject: (error: Error) => void) => void, ended?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
-        cancel()
         this.#pending.delete(pending)
+        ended?.()
       }
       const pending: Pending = {
         subject,
         asks,
+        deadline,
         reject: (error) => {
           end()
           reject(error)
         }
       }
-      // In a turn that was late, timers come before what was read: what has been answered meanwhile was in time.
-      const cancel = this.#scheduler.after(deadline - this.#scheduler.now(), () => this.#scheduler.soon(() => pending.reject(this.away('it did not answer in time'))))
       this.#pending.add(pending)
+      this.#alarmAt(deadline)
       try {
-        work(() => {
+        work((value) => {
           end()
-          resolve()
+          resolve(value)
         }, pending.reject)
       } catch (error) {
         pending.reject(error as Error)
       }
     })
+  }
+
+  /** One timer for all deadlines: few are not kept, and most are later than the one that it is set to. */
+  #alarmAt (deadline: number): void {
+    if (deadline >= this.#alarm) return
+    this.#cancelAlarm()
+    this.#alarm = deadline
+    // In a turn that was late, timers come before what was read: what has been answered meanwhile was in time.
+    this.#cancelAlarm = this.#scheduler.after(deadline - this.#scheduler.now(), () => this.#scheduler.soon(() => {
+      this.#alarm = Infinity
+      const now = this.#scheduler.now()
+      for (const { deadline, reject } of this.#pending) {
+        if (deadline <= now) reject(this.away('it did not answer in time'))
+        else this.#alarmAt(deadline)
+      }
+    }))
   }
 
   #pingLater (client: Client): () => void {
