@@ -11,6 +11,7 @@ import { sameCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { NatsConnection } from '../nats/connection.js'
+import { headersOf } from '../nats/headers.js'
 import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
 import { Api, numberIn } from './api.js'
@@ -224,14 +225,14 @@ export class JetStreamBroker implements Broker {
   }
 
   #receive (room: string, live: Live, message: Msg): void {
-    const { headers } = message
-    const sequence = numberIn(headers, 'Nats-Sequence')
-    const before = numberIn(headers, 'Nats-Last-Sequence')
+    const header = headersOf(message)
+    const sequence = Number(header('Nats-Sequence'))
+    const before = Number(header('Nats-Last-Sequence'))
     // All come in one order, unless the stream is another one or has another leader.
     if (sequence <= this.#latest) this.#suspect()
     this.#latest = sequence
     if (!this.#windows.belongs(sequence)) return
-    this.#keeper.see(sequence, headers?.get('Nats-Msg-Id') ?? '')
+    this.#keeper.see(sequence, header('Nats-Msg-Id'))
     const { lineage } = this.#keeper
     const id = idAt(lineage, sequence)
     const previous = passing(lineage, before > 0 && this.#windows.belongs(before) ? idAt(lineage, before) : this.#beforeFirst(live), sequence)
