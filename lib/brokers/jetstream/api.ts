@@ -70,6 +70,7 @@ export class Api {
   readonly connection: NatsConnection
   readonly stream: string
   readonly #scheduler: Scheduler
+  readonly #messageId = newHeaders()
 
   constructor (connection: NatsConnection, stream: string, scheduler: Scheduler) {
     this.connection = connection
@@ -129,9 +130,9 @@ export class Api {
 
   /** Stores a message under a subject, in one try. */
   async publish (subject: string, text: string, messageId: string, deadline: number): Promise<PubAck> {
-    const headers = newHeaders()
-    headers.set('Nats-Msg-Id', messageId)
-    const ack = parse<PubAck>(await this.connection.request(subject, text, { headers, deadline }))
+    // Written out before this returns.
+    this.#messageId.set('Nats-Msg-Id', messageId)
+    const ack = parse<PubAck>(await this.connection.request(subject, text, { headers: this.#messageId, deadline }))
     // So does an older server say it.
     if (ack.seq === 0) throw new JetStreamError(DUPLICATE_UNDER_WAY, 'an earlier try is under way')
     return ack

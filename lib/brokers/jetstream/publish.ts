@@ -28,13 +28,14 @@ export interface Publishing {
  */
 export async function publish ({ api, keeper, memory, pause, suspect }: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
   const results: Array<Published | Error | undefined> = batch.map(() => undefined)
+  const ids = batch.map((pending) => messageId(room, pending))
   // An id that is forgotten would let the message in twice.
   const deadline = Math.min(Math.max(...batch.map(({ deadline }) => deadline)), api.now + 0.9 * memory)
   for (let tries = 0; ; tries++) {
     const open = [...batch.keys()].filter((i) => results[i] === undefined)
     await api.connection.reach(deadline).catch(() => {})
     const { high } = keeper
-    const answers = await Promise.all(open.map((i) => send(api, subject, room, batch[i] as Pending, Math.min(deadline, api.now + TRY))))
+    const answers = await Promise.all(open.map((i) => send(api, subject, batch[i] as Pending, ids[i] as string, Math.min(deadline, api.now + TRY))))
     let last = -1
     for (const [n, answer] of answers.entries()) {
       const i = open[n] as number
@@ -44,7 +45,7 @@ export async function publish ({ api, keeper, memory, pause, suspect }: Publishi
           keeper.prove(high)
           suspect()
         }
-        keeper.see(answer.seq, messageId(room, batch[i] as Pending))
+        keeper.see(answer.seq, ids[i] as string)
         results[i] = { id: idAt(keeper.lineage, answer.seq), duplicate: answer.duplicate === true && batch[i]!.idempotencyKey !== undefined }
       } else if (!passes(answer)) results[i] = asAway(answer)
     }
@@ -58,9 +59,9 @@ export async function publish ({ api, keeper, memory, pause, suspect }: Publishi
   }
 }
 
-async function send (api: Api, subject: string, room: string, pending: Pending, deadline: number): Promise<PubAck | Error> {
+async function send (api: Api, subject: string, { text }: Pending, id: string, deadline: number): Promise<PubAck | Error> {
   try {
-    return await api.publish(subject, pending.text, messageId(room, pending), deadline)
+    return await api.publish(subject, text, id, deadline)
   } catch (error) {
     return error as Error
   }

@@ -126,7 +126,8 @@ export class NatsConnection {
   publish (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, reply?: string } = {}): void {
     const client = this.#linked()
     try {
-      client.publish(subject, payload, options)
+      // The client would allocate memory for each by itself.
+      client.publish(subject, typeof payload === 'string' ? Buffer.from(payload) : payload, options)
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error
       throw new errors.TooLarge(`NATS takes ${client.info?.max_payload} bytes in a message at most (its max_payload)`)
