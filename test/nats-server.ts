@@ -38,7 +38,7 @@ export class NatsServer {
     this.port = port
     this.monitor = monitor
     this.#folder = folder
-    this.#options = options
+    this.#options = { ...options }
   }
 
   static async start (t: Pick<Test, 'teardown'>, options: NatsServerOptions = {}): Promise<NatsServer> {
@@ -77,14 +77,10 @@ export class NatsServer {
   }
 
   async start (): Promise<void> {
-    const { program = 'nats-current', jetstream = false, config = '', args = [], ready = '/healthz' } = this.#options
+    const { program = 'nats-current', args = [], ready = '/healthz' } = this.#options
     const path = find(program)
     if (path === undefined) throw new Error(`no ${program}`)
-    const file = join(this.#folder, 'nats.conf')
-    const lines = [`listen: "127.0.0.1:${this.port}"`, `http: "127.0.0.1:${this.monitor}"`]
-    if (jetstream !== false) lines.push('jetstream {', `  store_dir: ${JSON.stringify(this.#store)}`, ...jetstream === 'always' ? ['  sync_interval: always'] : [], '}')
-    await writeFile(file, [...lines, config, ''].join('\n'))
-    const child = spawn(path, ['-c', file, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(path, ['-c', await this.#configure(), ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#process = child
     let log = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-1_000) })
@@ -92,6 +88,24 @@ export class NatsServer {
     ended.catch(() => {})
     await Promise.race([ended, until(() => child.exitCode !== null || this.ask(ready).catch(() => false), `nats-server at ${this.port}`)])
     if (child.exitCode !== null) await ended
+  }
+
+  async #configure (): Promise<string> {
+    const { jetstream = false, config = '' } = this.#options
+    const file = join(this.#folder, 'nats.conf')
+    const lines = [`listen: "127.0.0.1:${this.port}"`, `http: "127.0.0.1:${this.monitor}"`]
+    if (jetstream !== false) lines.push(`jetstream { store_dir: ${JSON.stringify(this.#store)}${jetstream === 'always' ? ', sync_interval: always' : ''} }`)
+    await writeFile(file, [...lines, config, ''].join('\n'))
+    return file
+  }
+
+  /** Has it read other lines of configuration in place of those that it was given, while it runs. */
+  async reconfigure (config: string): Promise<void> {
+    const { config_load_time: before } = await this.ask('/varz')
+    this.#options.config = config
+    await this.#configure()
+    this.#process?.kill('SIGHUP')
+    await until(async () => (await this.ask('/varz')).config_load_time !== before, 'the configuration to be read')
   }
 
   /** As `kill -9`. */

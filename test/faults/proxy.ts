@@ -3,36 +3,68 @@ import type { Test } from 'tap'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 
+/** What is dropped, or not, as a whole. `message`: to a subscriber; `reply`: to a command. */
+export interface Packet { data: Buffer, kind: 'message' | 'reply' | 'other' }
+
+/** What there is to know of a broker's protocol; one for each link. */
+export interface Reader {
+  /** Whether it carries subscriptions, and whether it carries commands. */
+  readonly live: boolean
+  readonly commands: boolean
+  /** Is told what the client sent. */
+  sent (data: Buffer): void
+  /** Takes what the broker sent apart; what is no whole packet yet is kept until it is. */
+  received (data: Buffer): Packet[]
+}
+
 interface Link {
   client: Socket
-  redis: Socket
-  /** It carries subscriptions. */
-  live: boolean
+  broker: Socket
+  reader: Reader
   stalled: boolean
-  /** Packets from Redis that are still to be dropped. */
+  /** Packets with messages that are still to be dropped. */
   drop: number
 }
 
-/** Which links: those that carry subscriptions, those that do not, or all. */
+/** Which links: those that carry subscriptions, those that carry commands, or all. */
 export type Which = 'live' | 'commands' | 'all'
 
-/** What stands between a server and its Redis, and can make every trouble that a network can. */
+class RedisReader implements Reader {
+  live = false
+  get commands (): boolean { return !this.live }
+
+  sent (data: Buffer): void {
+    if (/\bsubscribe\r\n/i.test(data.toString('latin1'))) this.live = true
+  }
+
+  received (data: Buffer): Packet[] {
+    if (!this.live) return [{ data, kind: 'reply' }]
+    return [{ data, kind: /\bmessage\r\n/.test(data.toString('latin1')) ? 'message' : 'other' }]
+  }
+}
+
+/** What stands between a server and its broker, and can make every trouble that a network can. */
 export class Proxy {
   readonly #links = new Set<Link>()
   readonly #server: Server
+  readonly #newReader: () => Reader
+  /** Connections that were refused. */
+  refused = 0
   #target: number
   #refuses = false
   #stalled = false
-  /** Called with what Redis answered to commands, before it is handed on; true keeps it. */
+  /** Called with each reply to a command, before it is handed on; true keeps it. */
   #swallow: ((reply: string) => boolean) | undefined
 
-  private constructor (target: number) {
+  private constructor (target: number, newReader: () => Reader) {
     this.#target = target
+    this.#newReader = newReader
     this.#server = createServer((client) => this.#accept(client))
   }
 
-  static async start (t: Pick<Test, 'teardown'>, target: number): Promise<Proxy> {
-    const proxy = new Proxy(target)
+  /** To a Redis, unless there is a reader of something else. */
+  static async start (t: Pick<Test, 'teardown'>, target: number, newReader: () => Reader = () => new RedisReader()): Promise<Proxy> {
+    const proxy = new Proxy(target, newReader)
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')
     t.teardown(() => proxy.close())
@@ -44,36 +76,38 @@ export class Proxy {
 
   #accept (client: Socket): void {
     if (this.#refuses) {
+      this.refused++
       client.destroy()
       return
     }
-    const redis = connect(this.#target, '127.0.0.1')
-    const link: Link = { client, redis, live: false, stalled: this.#stalled, drop: 0 }
+    const broker = connect(this.#target, '127.0.0.1')
+    const link: Link = { client, broker, reader: this.#newReader(), stalled: this.#stalled, drop: 0 }
     this.#links.add(link)
     client.on('data', (data) => {
-      if (/\bsubscribe\r\n/i.test(data.toString('latin1'))) link.live = true
-      redis.write(data)
+      link.reader.sent(data)
+      broker.write(data)
     })
-    redis.on('data', (data) => {
-      const text = data.toString('latin1')
-      if (link.live && link.drop > 0 && /\bmessage\r\n/.test(text)) {
-        link.drop--
-        return
-      }
-      if (!link.live && this.#swallow?.(text) === true) return
-      client.write(data)
+    broker.on('data', (data) => {
+      for (const packet of link.reader.received(data)) if (!this.#takes(packet, link)) client.write(packet.data)
     })
     const end = (): void => {
       this.#links.delete(link)
       client.destroy()
-      redis.destroy()
+      broker.destroy()
     }
-    for (const socket of [client, redis]) socket.on('error', () => {}).on('close', end)
+    for (const socket of [client, broker]) socket.on('error', () => {}).on('close', end)
     if (link.stalled) this.#pause(link)
   }
 
+  #takes ({ data, kind }: Packet, link: Link): boolean {
+    if (kind === 'reply') return this.#swallow?.(data.toString('latin1')) === true
+    if (kind !== 'message' || link.drop === 0) return false
+    link.drop--
+    return true
+  }
+
   #of (which: Which): Link[] {
-    return [...this.#links].filter(({ live }) => which === 'all' || live === (which === 'live'))
+    return [...this.#links].filter(({ reader }) => which === 'all' || reader[which])
   }
 
   /** How many links there are. */
@@ -81,16 +115,16 @@ export class Proxy {
 
   /** Breaks links, with a reset. */
   cut (which: Which = 'all'): void {
-    for (const { client, redis } of this.#of(which)) {
+    for (const { client, broker } of this.#of(which)) {
       client.resetAndDestroy()
-      redis.destroy()
+      broker.destroy()
     }
   }
 
   #pause (link: Link): void {
     link.stalled = true
     link.client.pause()
-    link.redis.pause()
+    link.broker.pause()
   }
 
   /** No byte passes, and nothing is closed; new links are the same where all are stalled. */
@@ -103,7 +137,7 @@ export class Proxy {
     this.#stalled = false
     for (const link of this.#links) {
       link.client.resume()
-      link.redis.resume()
+      link.broker.resume()
     }
   }
 
@@ -123,7 +157,7 @@ export class Proxy {
     })
   }
 
-  /** Leads to another Redis from now on; what led to the old one is cut. */
+  /** Leads to another broker from now on; what led to the old one is cut. */
   point (target: number): void {
     this.#target = target
     this.cut()

@@ -4,7 +4,11 @@ import type { FanOutOptions } from '../../index.js'
 import type { RedisServer } from '../redis-server.js'
 import type { Place } from './listener.js'
 import { startApp } from '../helpers.js'
+import { NatsReader } from './nats-proxy.js'
 import { Proxy } from './proxy.js'
+
+// Subjects of what is sent to rooms, on NATS, where the prefix is what it is by default.
+const MESSAGES = /^fan-out\.(?:live|room)\./
 
 /** A server of a stage. */
 export interface StageServer extends Place {
@@ -21,10 +25,10 @@ export async function stageServer (t: Pick<Test, 'teardown'>, options: FanOutOpt
   return { app, url, proxy, publish: async (room, text) => await app.rooms.publish(room, text) }
 }
 
-/** Servers on one Redis, each behind a proxy of its own. */
+/** Servers on one broker, each behind a proxy of its own. */
 export async function behindProxies (t: Pick<Test, 'teardown'>, port: number, { servers = 2, options = {} as FanOutOptions, user = '', scheme = 'redis' } = {}): Promise<StageServer[]> {
   return await Promise.all(Array.from({ length: servers }, async () => {
-    const proxy = await Proxy.start(t, port)
+    const proxy = await Proxy.start(t, port, scheme.startsWith('nats') ? () => new NatsReader(MESSAGES) : undefined)
     return await stageServer(t, { broker: `${scheme}://${user === '' ? '' : `${user}@`}127.0.0.1:${proxy.port}`, ...options }, proxy)
   }))
 }

@@ -1,6 +1,5 @@
 import type { Test } from 'tap'
 import type { FanOutOptions } from '../../index.js'
-import type { RedisServer } from '../redis-server.js'
 import type { Entry, Outcome, Publishes, Transcript, Verdict } from './oracle.js'
 import { until } from '../helpers.js'
 import { cursor, gather } from './oracle.js'
@@ -66,9 +65,10 @@ function read ({ name, entries }: Transcript, { byText, acknowledged }: Publishe
   }
 }
 
-/** Servers on one Redis, each behind a proxy, and listeners, where nothing is kept. */
-export async function startWindowless (t: Test, { port }: RedisServer, { servers = 2, listeners = 24, rooms = 3, user = '', options = {} as FanOutOptions } = {}): Promise<Stage> {
-  return await Stage.start(t, { servers: await behindProxies(t, port, { scheme: 'redis+pubsub', servers, user, options }), listeners, rooms, judge: judgeWindowless })
+/** Servers on one Redis or NATS, each behind a proxy, and listeners, where nothing is kept. */
+export async function startWindowless (t: Test, { url, port }: { url: string, port: number }, { servers = 2, listeners = 24, rooms = 3, user = '', options = {} as FanOutOptions } = {}): Promise<Stage> {
+  const scheme = url.startsWith('nats:') ? 'nats' : 'redis+pubsub'
+  return await Stage.start(t, { servers: await behindProxies(t, port, { scheme, servers, user, options }), listeners, rooms, judge: judgeWindowless })
 }
 
 /** Waits until what every server publishes reaches everybody, after which nothing older is on its way. Until the links are back, it may be lost. */
