@@ -15,7 +15,9 @@ export async function childServer (t: Test, options: FanOutOptions, env: NodeJS.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: { ...process.env, ...env }
   })
   t.teardown(() => child.kill('SIGKILL'))
-  const [{ url }] = await once(child, 'message') as [{ url: string }]
+  const ended = once(child, 'exit').then(() => { throw new Error('the server ended before it had started') })
+  ended.catch(() => {})
+  const [{ url }] = await Promise.race([once(child, 'message') as Promise<[{ url: string }]>, ended])
   const server: ChildServer = {
     url,
     async publish (room, text) {

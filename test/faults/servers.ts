@@ -8,7 +8,7 @@ import { NatsReader } from './nats-proxy.js'
 import { Proxy } from './proxy.js'
 
 // Subjects of what is sent to rooms, on NATS, where the prefix is what it is by default.
-const MESSAGES = /^fan-out\.(?:live|room)\./
+const MESSAGES = /^fan-out\.(?:live|core)\./
 
 /** A server of a stage. */
 export interface StageServer extends Place {
