@@ -1,0 +1,162 @@
+import { jetstreamManager } from '@nats-io/jetstream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { until } from '../helpers.js'
+import { infoOf, lose, PROGRAMS, startJetStream, startOnJetStream, STREAM, urlOf } from './jetstream-stage.js'
+import { stageServer } from './servers.js'
+
+// JetStream loses what it acknowledged: whoever is concerned is told.
+
+for (const what of ['stream', 'messages'] as const) {
+  const name = what === 'stream' ? 'the stream is deleted' : 'the stream is purged'
+
+  test(`${name} in a silence: everybody is told`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t)
+    const stage = await startOnJetStream(t, nats)
+    for (const room of stage.rooms) await stage.publish(10, { room })
+    await stage.healed()
+    await lose(nats, what)
+    await stage.told(t, /epoch|forked/)
+    await stage.check(t, { gaps: true })
+  })
+
+  test(`${name} in the middle of traffic, while clients come and go`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t)
+    const stage = await startOnJetStream(t, nats)
+    const among = [...stage.listeners]
+    await stage.busy(async () => {
+      await stage.progress(30 + stage.random.upTo(50))
+      await lose(nats, what)
+      await stage.progress(50)
+    })
+    await stage.told(t, /epoch|forked/, { most: 2, among })
+    await stage.check(t, { gaps: true })
+  })
+}
+
+test('a room is purged: who has all of it is told nothing, who comes back is told, and nobody else is', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats, { listeners: 12, rooms: 2, options: { linger: 100 } })
+  const [gone, stayed] = stage.listeners.filter(({ room }) => room === stage.room)
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  await gone!.leave()
+  await stage.publish(5)
+  await until(() => stayed!.texts.length === 10)
+  await lose(nats, { room: stage.room })
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await until(() => stage.listeners.every((listener) => listener === gone || listener.texts.length === (listener.room === stage.room ? 15 : 10)))
+  const history = await stage.servers[0]!.app!.rooms.history(stage.room, { since: stayed!.entries[3]!.id })
+  t.equal(history.complete, false)
+  t.equal(history.messages.length, 5)
+  // No server holds it in its tail any more.
+  await Promise.all(stage.listeners.map(async (listener) => await listener.leave()))
+  await until(() => stage.servers.every(({ app }) => app!.rooms.stats().rooms === 0))
+  for (const listener of stage.listeners) listener.come(stage.pick(stage.servers))
+  await stage.settled()
+  await until(() => gone!.gaps.length === 1)
+  t.match(gone!.gaps, [{ reason: 'expired' }])
+  t.equal(gone!.texts.length, 10)
+  t.ok(stage.listeners.every((listener) => listener === gone || listener.gaps.length === 0), stage.state())
+  await stage.check(t, { gaps: true })
+})
+
+for (const program of PROGRAMS) {
+  test(`an older copy is restored, ${program}: everybody is told`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t, { program })
+    const stage = await startOnJetStream(t, nats)
+    for (const room of stage.rooms) await stage.publish(10, { room })
+    await stage.healed()
+    const copy = await nats.copyStore()
+    for (const room of stage.rooms) await stage.publish(4, { room })
+    await stage.healed()
+    await nats.kill()
+    await nats.restoreStore(copy)
+    await nats.start()
+    await stage.told(t, /forked/, { most: 2 })
+    await stage.check(t, { gaps: true })
+  })
+
+  test(`an older copy is restored in the middle of traffic, ${program}: sequences stand for other messages, and whoever had them is told`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t, { program })
+    const stage = await startOnJetStream(t, nats, { servers: 3 })
+    const among = [...stage.listeners]
+    await stage.busy(async () => {
+      await stage.progress(20 + stage.random.upTo(50))
+      const copy = await nats.copyStore()
+      await stage.progress(20 + stage.random.upTo(50))
+      await nats.kill()
+      await nats.restoreStore(copy)
+      await nats.start()
+      await stage.progress(100)
+    })
+    await stage.told(t, /epoch|forked/, { most: 3, among })
+    await stage.check(t, { gaps: true })
+  })
+}
+
+test('an older copy is restored, and a server that knows nothing of it publishes as much again before the others come back', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const copy = await nats.copyStore()
+  for (const room of stage.rooms) await stage.publish(4, { room })
+  await stage.healed()
+  const { state: { last_seq: before } } = await infoOf(nats)
+  await nats.kill()
+  stage.each((proxy) => proxy.refuse(true))
+  await nats.restoreStore(copy)
+  await nats.start()
+  const another = await stageServer(t, { broker: urlOf(nats) })
+  stage.servers.push(another)
+  for (const room of stage.rooms) await stage.publish(8, { room, server: another })
+  t.ok((await infoOf(nats)).state.last_seq > before, 'sequences are used again')
+  stage.each((proxy) => proxy.refuse(false))
+  await stage.told(t, /epoch|forked/, { most: 2 })
+  await stage.check(t, { gaps: true })
+})
+
+test('messages grow too old while nothing is published: who has them all is told nothing, whether it stayed or comes back', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const history = { size: 100, maxAge: 1_000 }
+  const stage = await startOnJetStream(t, nats, { options: { history, linger: 100 } })
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  await sleep(2_500)
+  for (const listener of stage.listeners.slice(0, 12)) {
+    await listener.leave()
+    listener.come(stage.pick(stage.servers))
+  }
+  await stage.settled()
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  await stage.check(t, { gaps: false })
+})
+
+test('the stream of an operator drops what is too old while nothing is published: who stays is told nothing, and who comes back is told if it cannot be known', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const { streams } = await jetstreamManager(await nats.admin())
+  // Quiet rooms are compared, and records of the stream written, about every 3 s.
+  const age = 6_000
+  await streams.add({
+    name: STREAM,
+    subjects: [`${STREAM}.room.*`],
+    republish: { src: `${STREAM}.room.*`, dest: `${STREAM}.live.{{wildcard(1)}}` },
+    max_age: age * 1e6,
+    duplicate_window: 1_000 * 1e6
+  })
+  const stage = await startOnJetStream(t, nats, { options: { history: { size: 100, maxAge: age }, idempotencyTtl: 1_000, linger: 100 } })
+  const [back] = stage.listeners
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  await back!.leave()
+  await until(async () => (await infoOf(nats)).state.messages < 5, 'the messages to go', 2 * age)
+  back!.come(stage.pick(stage.servers))
+  await stage.settled()
+  for (const room of stage.rooms) await stage.publish(5, { room })
+  await stage.healed()
+  t.ok(stage.listeners.every((listener) => listener === back || listener.gaps.length === 0), stage.state())
+  t.ok(back!.gaps.every(({ reason }) => reason === 'expired'), stage.state())
+  await stage.check(t, { gaps: true })
+})
