@@ -14,7 +14,7 @@ import { NatsConnection } from '../nats/connection.js'
 import { headersOf } from '../nats/headers.js'
 import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
-import { Api, numberIn } from './api.js'
+import { Api } from './api.js'
 import { Keeper } from './keeper.js'
 import { idAt, isMark, passing } from './lineage.js'
 import { publish } from './publish.js'
@@ -30,6 +30,7 @@ const GREETING = 300
 const TOGETHER = 200
 // Between tries to find out what happened while the link was broken, in ms; and how many live messages wait for that.
 const AGAIN = 300
+const SOON = 10
 const HELD = 10_000
 
 export interface JetStreamBrokerOptions extends StreamWishes {
@@ -75,7 +76,11 @@ export class JetStreamBroker implements Broker {
   #greetings: Subscription | undefined
   /** While the link was broken, and it is not known yet what happened meanwhile: what comes live. */
   #held: Array<() => void> | undefined
-  #links = 0
+  /** How often that was so. */
+  #doubts = 0
+  #linked = false
+  /** The process at the other end of the link on which it was not so last. */
+  #server: string | undefined
   #latest = 0
   #suspecting = false
 
@@ -85,10 +90,13 @@ export class JetStreamBroker implements Broker {
     this.#scheduler = scheduler
     this.#names = new Names(encodePrefix(keyPrefix))
     this.#connection = new NatsConnection(nats, scheduler, {
-      connected: () => { if (this.#started) void this.#resume() },
+      connected: () => {
+        this.#linked = true
+        if (this.#started) void this.#resume()
+      },
       disconnected: () => {
-        this.#links++
-        if (this.#started) this.#held ??= []
+        this.#linked = false
+        this.#doubt()
       }
     })
     this.#api = new Api(this.#connection, this.#names.stream, scheduler)
@@ -109,7 +117,7 @@ export class JetStreamBroker implements Broker {
     const { version = '0', headers = false } = this.#connection.serverInfo ?? {}
     if (!headers || !/^(2\.(9|\d\d)|[3-9]|\d\d)\./.test(version)) throw new errors.InvalidOption(`options.broker leads to NATS ${version}, which is too old: 2.9 or later is needed`)
     // Before the first is read: those that are written from then on come.
-    this.#records ??= this.#connection.subscribe(this.#names.live(RECORDS), (message) => this.#keeper.learn(message.string(), numberIn(message.headers, 'Nats-Sequence')))
+    this.#records ??= this.#connection.subscribe(this.#names.live(RECORDS), (message) => this.#learn(message))
     await this.#records.confirmed(deadline).catch((error: Error) => {
       this.#records = undefined
       throw error
@@ -118,6 +126,7 @@ export class JetStreamBroker implements Broker {
     if (!this.#started) {
       if (await this.#isAlone()) await this.#keeper.begin(deadline)
       this.#started = true
+      this.#server = this.#connection.serverInfo?.server_id
       this.#greetings = this.#connection.subscribe(this.#names.servers, (message) => message.respond())
       await this.#greetings.confirmed(deadline)
     }
@@ -125,6 +134,7 @@ export class JetStreamBroker implements Broker {
 
   async subscribe (room: string): Promise<Cursor> {
     const deadline = this.#deadline()
+    await this.#untilSure(deadline)
     let live = this.#rooms.get(room)
     if (live === undefined) {
       const opened: Live = {
@@ -158,7 +168,9 @@ export class JetStreamBroker implements Broker {
   }
 
   async read (room: string, request: ReadRequest): Promise<Window> {
-    return await this.#windows.read(this.#subject(room), request, this.#deadline())
+    const deadline = this.#deadline()
+    await this.#untilSure(deadline)
+    return await this.#windows.read(this.#subject(room), request, deadline)
   }
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
@@ -209,14 +221,27 @@ export class JetStreamBroker implements Broker {
     // Whoever was asked may be behind.
     if (newest === undefined || newest < seen.offset) newest = (await this.#windows.newest(this.#subject(room), deadline))?.sequence
     let top: Cursor
-    if (newest === undefined || !this.#windows.belongs(newest)) top = this.#emptyFor(seen)
+    if (newest === undefined || !this.#windows.belongs(newest)) top = live?.position !== undefined && sameCursor(live.position, seen) ? passing(lineage, this.#beforeFirst(live)) : this.#emptyFor(seen)
     else if (newest < seen.offset && isMark(lineage, seen.offset) && this.#windows.holds(seen)) top = passing(lineage, seen)
     else top = this.#windows.top(newest)
     if (live !== undefined && sameCursor(top, seen)) this.#note(live, top, end)
     return top
   }
 
+  #learn (message: Msg): void {
+    const sequence = Number(headersOf(message)('Nats-Sequence'))
+    this.#follows(sequence)
+    if (!this.#keeper.learn(message.string(), sequence)) this.#doubt()
+  }
+
+  /** All come in one order, unless the stream is another one or has another leader. */
+  #follows (sequence: number): void {
+    if (sequence <= this.#latest) this.#doubt()
+    this.#latest = sequence
+  }
+
   #take (room: string, live: Live, message: Msg): void {
+    this.#follows(Number(headersOf(message)('Nats-Sequence')))
     if (this.#held !== undefined) {
       if (this.#held.length < HELD) this.#held.push(() => { if (this.#rooms.get(room) === live) this.#receive(room, live, message) })
       return
@@ -228,9 +253,6 @@ export class JetStreamBroker implements Broker {
     const header = headersOf(message)
     const sequence = Number(header('Nats-Sequence'))
     const before = Number(header('Nats-Last-Sequence'))
-    // All come in one order, unless the stream is another one or has another leader.
-    if (sequence <= this.#latest) this.#suspect()
-    this.#latest = sequence
     if (!this.#windows.belongs(sequence)) return
     this.#keeper.see(sequence, header('Nats-Msg-Id'))
     const { lineage } = this.#keeper
@@ -242,7 +264,9 @@ export class JetStreamBroker implements Broker {
 
   /** What comes before the only message of a room that is stored: where it was known to stand so short a time ago that nothing can have come and gone. */
   #beforeFirst ({ position, heard }: Live): Cursor {
-    return position !== undefined && this.#scheduler.now() - heard < this.#keeper.bounds.maxAge / 2 ? position : this.#windows.empty()
+    const { lineage, bounds: { maxAge } } = this.#keeper
+    const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
+    return isKnown && this.#scheduler.now() - heard < maxAge / 2 ? position : this.#windows.empty()
   }
 
   async #publish (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
@@ -255,6 +279,9 @@ export class JetStreamBroker implements Broker {
         await this.#pause(delay)
         return !this.#closed
       },
+      isSure: () => this.#held === undefined,
+      untilSure: (deadline) => this.#untilSure(deadline),
+      doubt: () => this.#doubt(),
       suspect: () => this.#suspect()
     }, this.#subject(room), room, batch)
   }
@@ -266,20 +293,41 @@ export class JetStreamBroker implements Broker {
     this.#keeper.check(this.#deadline()).catch(() => {}).finally(() => { this.#suspecting = false })
   }
 
-  /** The link is whole again: what happened meanwhile is found out before anything is taken for what it seems. */
+  /** The link is broken, or the stream is not what it was: what was held until now came of what was before. */
+  #doubt (): void {
+    if (!this.#started || this.#closed) return
+    this.#doubts++
+    this.#held = []
+    this.#latest = 0
+    if (this.#linked) void this.#resume()
+  }
+
+  async #untilSure (deadline: number): Promise<boolean> {
+    while (this.#held !== undefined && !this.#closed && this.#scheduler.now() < deadline) await this.#pause(SOON)
+    return this.#held === undefined
+  }
+
+  /** What happened meanwhile is found out before anything is taken for what it seems. */
   async #resume (): Promise<void> {
-    const link = this.#links
+    const doubt = this.#doubts
+    const isOver = (): boolean => this.#closed || doubt !== this.#doubts
+    const { epoch } = this.#keeper
+    const server = this.#connection.serverInfo?.server_id
     for (;;) {
       try {
         await this.#keeper.check(this.#deadline())
+        if (isOver()) return
+        // Another process, which may have begun with less than the one before had.
+        if (server !== this.#server) await this.#keeper.renew(epoch, this.#deadline())
         break
       } catch (error) {
-        if (this.#closed || link !== this.#links) return
+        if (isOver()) return
         this.#options.log?.warn({ err: error }, 'fan-out: the stream cannot be read, trying again')
         await this.#pause(AGAIN)
       }
     }
-    if (this.#closed || link !== this.#links) return
+    if (isOver()) return
+    this.#server = server
     const held = this.#held ?? []
     this.#held = undefined
     for (const take of held) take()

@@ -1,5 +1,5 @@
 import type { Api, StreamInfo } from './api.js'
-import type { Lineage, Segment } from './lineage.js'
+import type { Lineage, Opening } from './lineage.js'
 import type { Bounds } from './stream.js'
 import { randomInt } from 'node:crypto'
 import { errors } from '../../errors.js'
@@ -37,8 +37,12 @@ export class Keeper {
   #high: Witness = { sequence: 0, messageId: '' }
   /** Highest when the stream was checked before. */
   #witnesses: Witness[] = []
-  /** A publish was given a sequence that had been given before. */
-  #proof = false
+  /** Where the stream ended when it was checked last. */
+  #end = 0
+  /** The lowest sequence that a publish was given though it had been given before. */
+  #proof = Infinity
+  /** The epoch that was begun here last. */
+  #begun: number | undefined
   #checking: Promise<StreamInfo> | undefined
   #next: Promise<StreamInfo> | undefined
 
@@ -61,25 +65,32 @@ export class Keeper {
     return this.#bounds
   }
 
-  /** The highest sequence that was seen here. */
+  /** The highest sequence that is known here to have been given. */
   get high (): number {
-    return this.#high.sequence
+    return Math.max(this.#high.sequence, this.#end)
+  }
+
+  get epoch (): number {
+    return openSegment(this.lineage).epoch
   }
 
   see (sequence: number, messageId: string): void {
     if (sequence > this.#high.sequence) this.#high = { sequence, messageId }
   }
 
-  /** A record has come live. */
-  learn (text: string, sequence: number): void {
+  /** A record has come live. False where it does not go on from what is known here: to be followed by a check. */
+  learn (text: string, sequence: number): boolean {
     const lineage = parseRecord(text, sequence, Date.now())
+    if (this.#lineage === undefined) return true
+    if (lineage === undefined || !lineage.segments.some(({ epoch }) => epoch === this.epoch)) return false
     // A repeat would lead back.
-    if (lineage !== undefined && this.#lineage !== undefined && sequence > lastMark(this.#lineage).sequence) this.#adopt(lineage)
+    if (sequence > lastMark(this.#lineage).sequence) this.#adopt(lineage)
+    return true
   }
 
-  /** A publish was given no higher sequence than `high`, which was the highest when it was sent. To be followed by a check. */
-  prove (high: number): void {
-    this.#proof ||= high <= this.#high.sequence
+  /** A publish was given a sequence that had been given before, in an epoch. To be followed by a check. */
+  prove (sequence: number, epoch: number): void {
+    if (epoch === this.epoch) this.#proof = Math.min(this.#proof, sequence)
   }
 
   /** Holds what was seen here against the stream; answers how that stands. Where a check is under way, another follows: it may have begun before what the caller knows of. */
@@ -100,13 +111,21 @@ export class Keeper {
    * should this be an older copy, cursors of what was lost lie behind the end of the last segment, and are known by that.
    */
   async begin (deadline: number): Promise<void> {
-    const { state } = await this.check(deadline)
-    if (state.last_seq > lastMark(this.lineage).sequence) await this.#write({ epoch: newEpoch(), flagged: false }, deadline)
+    await this.check(deadline)
+    if (this.epoch !== this.#begun) await this.renew(this.epoch, deadline)
+  }
+
+  /** Begins another segment after that of an epoch, unless another server did. As `begin`, where NATS was restarted: nobody may go on under an epoch that messages were lost of, as nobody knows which server saw the last. */
+  async renew (epoch: number, deadline: number): Promise<void> {
+    while (this.epoch === epoch) {
+      await this.#write({ epoch: newEpoch(), flagged: false }, deadline)
+      if (this.epoch === epoch) await this.check(deadline)
+    }
   }
 
   async #check (deadline: number): Promise<StreamInfo> {
     const { api, subject, ensure } = this.#options
-    const [high, proof, before] = [this.#high, this.#proof, this.#lineage]
+    const [high, end, proof, before] = [this.#high, this.high, this.#proof, this.#lineage]
     for (;;) {
       let info = await api.info(deadline)
       if (info === undefined || this.#lineage === undefined) {
@@ -127,24 +146,30 @@ export class Keeper {
       const wentBack = before !== undefined && openSegment(before).epoch !== epoch && before.segments.some((segment) => segment.epoch === epoch)
       // A segment that was opened since accounts for all that was seen before.
       const mine = before !== undefined && openSegment(before).epoch === epoch
-      if (wentBack || (mine && (proof || info.state.last_seq < high.sequence || await this.#differs(high, info.state.last_seq, deadline)))) {
-        await this.#write({ epoch: newEpoch(), flagged: true }, deadline)
+      const { last_seq: last } = info.state
+      const fork = mine ? Math.min(proof - 1, last < end ? last : Infinity, await this.#firstOther(high, last, deadline)) : Infinity
+      if (wentBack || fork < Infinity) {
+        const start = fork < Infinity ? { start: Math.max(fork, openSegment(lineage).start) } : {}
+        await this.#write({ epoch: newEpoch(), flagged: true, ...start }, deadline)
         continue
       }
+      this.#end = Math.max(this.#end, last)
       this.#witnesses = [high, ...this.#witnesses.filter(({ sequence }) => sequence < high.sequence)].slice(0, WITNESSES)
-      if (this.#isDue(lineage, info.state.last_seq)) await this.#write(undefined, deadline)
+      if (this.#isDue(lineage, last)) await this.#write(undefined, deadline)
       return info
     }
   }
 
-  /** Whether the stream holds another message where one was seen. Of those that it no longer holds nothing can be said. */
-  async #differs (high: Witness, last: number, deadline: number): Promise<boolean> {
+  /** The sequence after which the stream may hold other messages than were seen; `Infinity` where it does not. Of those that it no longer holds nothing can be said. */
+  async #firstOther (high: Witness, last: number, deadline: number): Promise<number> {
+    let differs = false
     for (const { sequence, messageId } of [high, ...this.#witnesses]) {
       if (messageId === '' || sequence > last) continue
       const stored = await this.#options.api.at(sequence, deadline)
-      if (stored !== undefined) return stored.messageId !== messageId
+      if (stored?.messageId === messageId) return differs ? sequence : Infinity
+      differs ||= stored !== undefined
     }
-    return false
+    return differs ? 0 : Infinity
   }
 
   #isDue (lineage: Lineage, last: number): boolean {
@@ -154,13 +179,15 @@ export class Keeper {
   }
 
   /** Writes the next record, unless another server was first: whoever needs it looks again. */
-  async #write (opens: Omit<Segment, 'start'> | undefined, deadline: number, last?: number): Promise<void> {
+  async #write (opens: Opening | undefined, deadline: number, last?: number): Promise<void> {
     const { api, subject } = this.#options
     // Without a record in the stream there is nothing to go on from.
     const lineage = last === undefined ? this.lineage : undefined
     const text = nextRecord(lineage, opens, Date.now() - this.#bounds.maxAge)
     const sequence = await api.publishAfter(subject, text, last ?? lastMark(this.lineage).sequence, deadline)
-    if (sequence !== undefined) this.#adopt(parseRecord(text, sequence, Date.now()) as Lineage)
+    if (sequence === undefined) return
+    if (opens !== undefined) this.#begun = opens.epoch
+    this.#adopt(parseRecord(text, sequence, Date.now()) as Lineage)
   }
 
   #adopt (lineage: Lineage): void {
@@ -171,7 +198,8 @@ export class Keeper {
       // What was seen of what was before can be told from what is now by its epoch.
       this.#high = { sequence, messageId: '' }
       this.#witnesses = []
-      this.#proof = false
+      this.#end = sequence
+      this.#proof = Infinity
       this.#options.changed()
     } else this.see(sequence, '')
   }

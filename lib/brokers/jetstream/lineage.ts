@@ -32,8 +32,11 @@ export interface Lineage {
 interface Stored {
   segments: Array<[epoch: number, start: number, flagged: 0 | 1]>
   marks: Array<[sequence: number, time: number]>
-  opens?: [epoch: number, flagged: 0 | 1]
+  opens?: [epoch: number, flagged: 0 | 1, start?: number]
 }
+
+/** A segment that is to begin where its record stands, or further back, where it is known that from there on all is other than it was. */
+export type Opening = Omit<Segment, 'start'> & { readonly start?: number }
 
 // As many are remembered; a cursor of an older one is told by a gap.
 const SEGMENTS = 200
@@ -44,8 +47,8 @@ export function parseRecord (text: string, sequence: number, time: number): Line
   try {
     const { segments, marks, opens } = JSON.parse(text) as Stored
     const all = segments.map(([epoch, start, flagged]) => ({ epoch, start, flagged: flagged === 1 }))
-    // All that was stored before the record is before the segment.
-    if (opens !== undefined) all.push({ epoch: opens[0], start: sequence - 1, flagged: opens[1] === 1 })
+    // Unless it is told otherwise, all that was stored before the record is before the segment.
+    if (opens !== undefined) all.push({ epoch: opens[0], start: opens[2] ?? sequence - 1, flagged: opens[1] === 1 })
     const lineage = { segments: all, marks: [...marks.map(([sequence, time]) => ({ sequence, time })), { sequence, time }] }
     return all.length > 0 && isWhole(lineage) ? lineage : undefined
   } catch {
@@ -61,7 +64,7 @@ function isWhole ({ segments, marks }: Lineage): boolean {
  * The text of the next record, which opens a segment where `opens` says so. What is older than `maxAge` is forgotten:
  * nobody can tell any more what followed it.
  */
-export function nextRecord (lineage: Lineage | undefined, opens: Omit<Segment, 'start'> | undefined, oldest: number): string {
+export function nextRecord (lineage: Lineage | undefined, opens: Opening | undefined, oldest: number): string {
   const known = lineage?.marks ?? []
   const marks = known.filter(({ time }, i) => time >= oldest || i === known.length - 1).slice(-MARKS)
   const from = marks[0]?.sequence ?? 0
@@ -70,7 +73,7 @@ export function nextRecord (lineage: Lineage | undefined, opens: Omit<Segment, '
     segments: segments.map(({ epoch, start, flagged }) => [epoch, start, flagged ? 1 : 0]),
     marks: marks.map(({ sequence, time }) => [sequence, time])
   }
-  if (opens !== undefined) stored.opens = [opens.epoch, opens.flagged ? 1 : 0]
+  if (opens !== undefined) stored.opens = opens.start === undefined ? [opens.epoch, opens.flagged ? 1 : 0] : [opens.epoch, opens.flagged ? 1 : 0, opens.start]
   return JSON.stringify(stored)
 }
 

@@ -1,9 +1,9 @@
 import type { Published } from '../broker.js'
 import type { Pending } from '../publisher.js'
-import type { Api, PubAck } from './api.js'
+import type { Api } from './api.js'
 import type { Keeper } from './keeper.js'
 import { createHash } from 'node:crypto'
-import { asAway, passes } from './api.js'
+import { asAway, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
 import { idAt } from './lineage.js'
 
 // How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
@@ -17,7 +17,12 @@ export interface Publishing {
   memory: number
   /** Waits for about so many ms; answers false where it is all over. */
   pause: (delay: number) => Promise<boolean>
-  /** Something shows that the stream is not what it was. */
+  /** Whether nothing shows that the stream is not what it was; and waits for that, false where the deadline passes before. */
+  isSure: () => boolean
+  untilSure: (deadline: number) => Promise<boolean>
+  /** It is not. */
+  doubt: () => void
+  /** It may be gone. */
   suspect: () => void
 }
 
@@ -26,42 +31,48 @@ export interface Publishing {
  * each. What had no answer is sent again under its `Nats-Msg-Id`, by which JetStream finds the first try; but not behind a
  * later message of the room that was acknowledged, since that would turn the order round.
  */
-export async function publish ({ api, keeper, memory, pause, suspect }: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
+export async function publish (publishing: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
+  const { api, memory, pause, untilSure, suspect } = publishing
   const results: Array<Published | Error | undefined> = batch.map(() => undefined)
   const ids = batch.map((pending) => messageId(room, pending))
   // An id that is forgotten would let the message in twice.
   const deadline = Math.min(Math.max(...batch.map(({ deadline }) => deadline)), api.now + 0.9 * memory)
   for (let tries = 0; ; tries++) {
     const open = [...batch.keys()].filter((i) => results[i] === undefined)
-    await api.connection.reach(deadline).catch(() => {})
-    const { high } = keeper
-    const answers = await Promise.all(open.map((i) => send(api, subject, batch[i] as Pending, ids[i] as string, Math.min(deadline, api.now + TRY))))
+    // What the stream is like has to be known first: it might give out sequences again.
+    const known = await untilSure(deadline)
+    const answers = await Promise.all(open.map(async (i) => known ? await send(publishing, subject, batch[i] as Pending, ids[i] as string, Math.min(deadline, api.now + TRY)) : api.connection.away('the stream was not reached in time')))
     let last = -1
     for (const [n, answer] of answers.entries()) {
       const i = open[n] as number
-      if ('seq' in answer) {
+      if (!(answer instanceof Error)) {
         last = i
-        if (answer.duplicate !== true && answer.seq <= high) {
-          keeper.prove(high)
-          suspect()
-        }
-        keeper.see(answer.seq, ids[i] as string)
-        results[i] = { id: idAt(keeper.lineage, answer.seq), duplicate: answer.duplicate === true && batch[i]!.idempotencyKey !== undefined }
+        results[i] = answer
       } else if (!passes(answer)) results[i] = asAway(answer)
     }
     for (const [n, i] of open.entries()) {
       if (results[i] === undefined && (i < last || api.now >= deadline)) results[i] = answers[n] as Error
     }
     if (results.every((result) => result !== undefined)) return results as Array<Published | Error>
-    // It may be gone.
     if (tries > 0) suspect()
     if (!await pause(PAUSES[Math.min(tries, PAUSES.length - 1)] as number)) return results.map((result, i) => result ?? answers[open.indexOf(i)] as Error)
   }
 }
 
-async function send (api: Api, subject: string, { text }: Pending, id: string, deadline: number): Promise<PubAck | Error> {
+async function send ({ api, keeper, isSure, untilSure, doubt }: Publishing, subject: string, { text, idempotencyKey }: Pending, messageId: string, deadline: number): Promise<Published | Error> {
+  const { high, epoch } = keeper
   try {
-    return await api.publish(subject, text, id, deadline)
+    const { seq, duplicate = false } = await api.publish(subject, text, messageId, deadline)
+    const again = !duplicate && seq <= high
+    if (again) {
+      keeper.prove(seq, epoch)
+      doubt()
+    }
+    if (!isSure() && !await untilSure(deadline)) return api.connection.away('it is not known what became of the stream')
+    // Nobody would find it.
+    if (seq <= keeper.lineage.segments[0]!.start) return new JetStreamError(STREAM_NOT_FOUND, 'the stream was another one')
+    keeper.see(seq, messageId)
+    return { id: idAt(keeper.lineage, seq), duplicate: duplicate && idempotencyKey !== undefined }
   } catch (error) {
     return error as Error
   }

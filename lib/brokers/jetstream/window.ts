@@ -72,14 +72,18 @@ export class Windows {
     return lineage.segments.some(({ epoch }) => epoch === position.epoch) && isMark(lineage, position.offset) && this.#isYoung(position.offset)
   }
 
-  /** Before the oldest message that can be read, where that is known not to have lost one before it. */
-  async #oldest (subject: string, newest: Stored | undefined, deadline: number): Promise<Start> {
-    const { lineage } = this.#options.keeper
-    if (newest === undefined) return { from: Infinity, position: this.empty() }
+  /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a sequence that a reader has been at. */
+  async #oldest (subject: string, newest: Stored | undefined, deadline: number, after = 0): Promise<Start> {
+    const { keeper: { lineage }, api } = this.#options
+    if (newest === undefined) {
+      const position = this.empty()
+      const end = position.offset > after ? undefined : (await api.info(deadline))?.state.last_seq
+      return { from: Infinity, position: end === undefined ? position : passing(lineage, idAt(lineage, Math.max(after, end))) }
+    }
     const oldest = await this.#first(subject, deadline) ?? newest
     // It is kept for those who stand at it.
     if (await this.#isFull(subject, deadline)) return { from: oldest.sequence, position: idAt(lineage, oldest.sequence) }
-    const mark = lineage.marks.findLast(({ sequence }) => sequence < oldest.sequence)?.sequence ?? oldest.sequence - 1
+    const mark = lineage.marks.findLast(({ sequence }) => sequence > after && sequence < oldest.sequence)?.sequence ?? oldest.sequence - 1
     return { from: mark, position: passing(lineage, idAt(lineage, mark), oldest.sequence) }
   }
 
@@ -92,7 +96,7 @@ export class Windows {
     const { lineage } = this.#options.keeper
     const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
     const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
-      const oldest = await this.#oldest(subject, newest, deadline)
+      const oldest = await this.#oldest(subject, newest, deadline, reason === 'expired' ? since.offset : 0)
       // Whoever is known to have had more does not get it again.
       const start = from !== undefined && from.offset > oldest.from ? { from: from.offset, position: from } : oldest
       const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : start.from + 1)
