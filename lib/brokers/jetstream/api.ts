@@ -177,12 +177,16 @@ export class Api {
 
   /** Tries `work` until it is done, until what is wrong will not pass, or until the deadline. */
   async persist<T> (deadline: number, work: (until: number) => Promise<T>): Promise<T> {
+    let trouble: unknown
     for (let tries = 0; ; tries++) {
       await this.connection.reach(deadline)
       try {
         return await work(Math.min(deadline, this.now + TRY))
       } catch (error) {
-        if (!passes(error) || this.now >= deadline) throw error
+        if (!passes(error)) throw error
+        // It says more than that there was no time left.
+        if ((error as Error).cause !== undefined) trouble = error
+        if (this.now >= deadline) throw trouble ?? error
       }
       const pause = PAUSES[Math.min(tries, PAUSES.length - 1)] as number
       await new Promise<void>((resolve) => this.#scheduler.after(Math.min(pause * (0.5 + this.#scheduler.random()), Math.max(deadline - this.now, 0)), resolve))

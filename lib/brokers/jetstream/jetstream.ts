@@ -7,7 +7,7 @@ import type { NatsOptions } from '../nats/url.js'
 import type { Pending } from '../publisher.js'
 import type { StreamWishes } from './stream.js'
 import { randomBytes } from 'node:crypto'
-import { sameCursor } from '../../cursor.js'
+import { notAfter, sameCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { NatsConnection } from '../nats/connection.js'
@@ -19,6 +19,7 @@ import { Keeper } from './keeper.js'
 import { idAt, isMark, passing } from './lineage.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
+import { Reorder } from './reorder.js'
 import { duplicateWindow, ensureStream, Names } from './stream.js'
 import { Windows } from './window.js'
 
@@ -32,6 +33,8 @@ const TOGETHER = 200
 const AGAIN = 300
 const SOON = 10
 const HELD = 10_000
+// Live messages whose sequences are remembered.
+const RECENT = 256
 
 export interface JetStreamBrokerOptions extends StreamWishes {
   nats: NatsOptions
@@ -51,6 +54,8 @@ interface Live {
   position: Cursor | undefined
   heard: number
   end: number
+  /** Made when it is first needed. */
+  reorder?: Reorder
 }
 
 /**
@@ -81,7 +86,9 @@ export class JetStreamBroker implements Broker {
   #linked = false
   /** The process at the other end of the link on which it was not so last. */
   #server: string | undefined
+  /** Of what came live: the highest sequence, and the ids of the last messages by their sequences. */
   #latest = 0
+  readonly #recent = new Map<number, string>()
   #suspecting = false
 
   constructor (options: JetStreamBrokerOptions) {
@@ -134,7 +141,6 @@ export class JetStreamBroker implements Broker {
 
   async subscribe (room: string): Promise<Cursor> {
     const deadline = this.#deadline()
-    await this.#untilSure(deadline)
     let live = this.#rooms.get(room)
     if (live === undefined) {
       const opened: Live = {
@@ -151,8 +157,11 @@ export class JetStreamBroker implements Broker {
       if (this.#rooms.get(room) === live) this.#rooms.delete(room)
       throw error
     }
-    const newest = await this.#windows.newest(this.#subject(room), deadline)
-    const position = newest === undefined ? this.#emptyFor(live.position) : this.#windows.top(newest.sequence)
+    const { position: before } = live
+    const position = await this.#surely(deadline, async () => {
+      const newest = await this.#windows.newest(this.#subject(room), deadline)
+      return newest === undefined ? this.#emptyFor(before) : this.#windows.top(newest.sequence)
+    })
     this.#note(live, position)
     return position
   }
@@ -169,18 +178,19 @@ export class JetStreamBroker implements Broker {
 
   async read (room: string, request: ReadRequest): Promise<Window> {
     const deadline = this.#deadline()
-    await this.#untilSure(deadline)
-    return await this.#windows.read(this.#subject(room), request, deadline)
+    return await this.#surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
   }
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
     const deadline = this.#deadline()
-    const { state: { last_seq: end } } = await this.#keeper.check(deadline)
-    const tops: Cursor[] = []
-    for (let i = 0; i < rooms.length; i += TOGETHER) {
-      tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => this.#compare(room, seen, end, deadline))))
-    }
-    return tops
+    return await this.#surely(deadline, async () => {
+      const { state: { last_seq: end } } = await this.#keeper.check(deadline)
+      const tops: Cursor[] = []
+      for (let i = 0; i < rooms.length; i += TOGETHER) {
+        tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => this.#compare(room, seen, end, deadline))))
+      }
+      return tops
+    })
   }
 
   async close (): Promise<void> {
@@ -219,7 +229,7 @@ export class JetStreamBroker implements Broker {
     const { lineage } = this.#keeper
     let newest = await this.#api.lastOfAny(this.#subject(room), deadline)
     // Whoever was asked may be behind.
-    if (newest === undefined || newest < seen.offset) newest = (await this.#windows.newest(this.#subject(room), deadline))?.sequence
+    if (newest === undefined || newest < seen.offset || newest > this.#keeper.high) newest = (await this.#windows.newest(this.#subject(room), deadline))?.sequence
     let top: Cursor
     if (newest === undefined || !this.#windows.belongs(newest)) top = live?.position !== undefined && sameCursor(live.position, seen) ? passing(lineage, this.#beforeFirst(live)) : this.#emptyFor(seen)
     else if (newest < seen.offset && isMark(lineage, seen.offset) && this.#windows.holds(seen)) top = passing(lineage, seen)
@@ -228,20 +238,28 @@ export class JetStreamBroker implements Broker {
     return top
   }
 
+  get #disorder (): number {
+    return /^2\.9\./.test(this.#connection.serverInfo?.version ?? '') ? RECENT : 0
+  }
+
   #learn (message: Msg): void {
     const sequence = Number(headersOf(message)('Nats-Sequence'))
-    this.#follows(sequence)
+    this.#follows(sequence, '')
     if (!this.#keeper.learn(message.string(), sequence)) this.#doubt()
   }
 
-  /** All come in one order, unless the stream is another one or has another leader. */
-  #follows (sequence: number): void {
-    if (sequence <= this.#latest) this.#doubt()
-    this.#latest = sequence
+  /** Sequences grow, unless the stream is another one. What comes again, after the leader changed, is nothing to worry about, nor what comes a little late (see `Reorder`). */
+  #follows (sequence: number, messageId: string): void {
+    const known = this.#recent.get(sequence)
+    if (known === undefined ? sequence < this.#latest - this.#disorder : known !== messageId) this.#doubt()
+    this.#latest = Math.max(this.#latest, sequence)
+    this.#recent.set(sequence, messageId)
+    if (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value as number)
   }
 
   #take (room: string, live: Live, message: Msg): void {
-    this.#follows(Number(headersOf(message)('Nats-Sequence')))
+    const header = headersOf(message)
+    this.#follows(Number(header('Nats-Sequence')), header('Nats-Msg-Id'))
     if (this.#held !== undefined) {
       if (this.#held.length < HELD) this.#held.push(() => { if (this.#rooms.get(room) === live) this.#receive(room, live, message) })
       return
@@ -253,12 +271,21 @@ export class JetStreamBroker implements Broker {
     const header = headersOf(message)
     const sequence = Number(header('Nats-Sequence'))
     const before = Number(header('Nats-Last-Sequence'))
+    const { position } = live
+    if (position === undefined || before <= position.offset) {
+      if (live.reorder === undefined) return this.#deliver(room, live, message, sequence, before)
+    }
+    live.reorder ??= new Reorder(this.#scheduler, () => live.position?.offset ?? Infinity)
+    live.reorder.take({ sequence, before, deliver: () => { if (this.#rooms.get(room) === live) this.#deliver(room, live, message, sequence, before) } })
+  }
+
+  #deliver (room: string, live: Live, message: Msg, sequence: number, before: number): void {
     if (!this.#windows.belongs(sequence)) return
-    this.#keeper.see(sequence, header('Nats-Msg-Id'))
+    this.#keeper.see(sequence, headersOf(message)('Nats-Msg-Id'))
     const { lineage } = this.#keeper
     const id = idAt(lineage, sequence)
     const previous = passing(lineage, before > 0 && this.#windows.belongs(before) ? idAt(lineage, before) : this.#beforeFirst(live), sequence)
-    this.#note(live, id)
+    if (live.position === undefined || !notAfter(id, live.position)) this.#note(live, id)
     this.#events?.message(room, { type: 'message', id, previous, text: message.string() })
   }
 
@@ -266,7 +293,7 @@ export class JetStreamBroker implements Broker {
   #beforeFirst ({ position, heard }: Live): Cursor {
     const { lineage, bounds: { maxAge } } = this.#keeper
     const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
-    return isKnown && this.#scheduler.now() - heard < maxAge / 2 ? position : this.#windows.empty()
+    return isKnown && this.#scheduler.now() - heard < 0.9 * maxAge ? position : this.#windows.empty()
   }
 
   async #publish (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
@@ -299,7 +326,18 @@ export class JetStreamBroker implements Broker {
     this.#doubts++
     this.#held = []
     this.#latest = 0
+    this.#recent.clear()
     if (this.#linked) void this.#resume()
+  }
+
+  /** Does `work` again where it became doubtful meanwhile what the stream is: answers of before and after may be mixed in it. */
+  async #surely<T> (deadline: number, work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      if (!await this.#untilSure(deadline)) throw this.#connection.away('the stream was not reached in time')
+      const doubts = this.#doubts
+      const done = await work()
+      if (doubts === this.#doubts) return done
+    }
   }
 
   async #untilSure (deadline: number): Promise<boolean> {

@@ -33,6 +33,7 @@ export interface KeeperOptions {
 export class Keeper {
   readonly #options: KeeperOptions
   #lineage: Lineage | undefined
+  #adoptions = 0
   #bounds: Bounds = { perRoom: Infinity, maxAge: Infinity }
   #high: Witness = { sequence: 0, messageId: '' }
   /** Highest when the stream was checked before. */
@@ -134,7 +135,10 @@ export class Keeper {
         if (info === undefined) continue
       }
       this.#bounds = boundsOf(info.config)
+      const adoptions = this.#adoptions
       const record = await api.last(subject, deadline)
+      // One that came live meanwhile is newer, though it was heard of before this answer.
+      if (adoptions !== this.#adoptions) continue
       const lineage = record === undefined ? undefined : parseRecord(record.text, record.sequence, record.time)
       if (lineage === undefined) {
         // Whatever is there belongs to a history that nobody knows any more.
@@ -184,15 +188,18 @@ export class Keeper {
     // Without a record in the stream there is nothing to go on from.
     const lineage = last === undefined ? this.lineage : undefined
     const text = nextRecord(lineage, opens, Date.now() - this.#bounds.maxAge)
+    const adoptions = this.#adoptions
     const sequence = await api.publishAfter(subject, text, last ?? lastMark(this.lineage).sequence, deadline)
     if (sequence === undefined) return
     if (opens !== undefined) this.#begun = opens.epoch
-    this.#adopt(parseRecord(text, sequence, Date.now()) as Lineage)
+    // It came live as well, and so may have the next.
+    if (adoptions === this.#adoptions || sequence > lastMark(this.lineage).sequence) this.#adopt(parseRecord(text, sequence, Date.now()) as Lineage)
   }
 
   #adopt (lineage: Lineage): void {
     const before = this.#lineage
     this.#lineage = lineage
+    this.#adoptions++
     const { sequence } = lastMark(lineage)
     if (before !== undefined && openSegment(before).epoch !== openSegment(lineage).epoch) {
       // What was seen of what was before can be told from what is now by its epoch.

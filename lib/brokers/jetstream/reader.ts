@@ -9,6 +9,10 @@ const PATIENCE = 2_000
 // When a consumer is removed that nobody asks any more, in ns.
 const INACTIVE = 5e9
 
+// Bytes of one page, about: more at once could pass for a client that does not keep up.
+const MOST = 1024 * 1024
+const SOME = 16
+
 /** Messages of one subject, oldest first. */
 export interface Page {
   messages: Stored[]
@@ -58,7 +62,7 @@ export class Reader {
     let unknown = false
     let pending = 0
     // One more than is wanted: of a single message no batch is made.
-    const request = { seq: from, next_by_subj: subject, batch: limit + 1 }
+    const request = { seq: from, next_by_subj: subject, batch: limit + 1, max_bytes: MOST }
     await this.#api.connection.requestMany(`$JS.API.DIRECT.GET.${this.#api.stream}`, JSON.stringify(request), {
       deadline,
       onReply: (reply) => {
@@ -84,7 +88,12 @@ export class Reader {
     const { stream } = this.#api
     const config = { deliver_policy: 'by_start_sequence', opt_start_seq: from, filter_subject: subject, ack_policy: 'none', max_deliver: 1, mem_storage: true, num_replicas: 1, inactive_threshold: INACTIVE }
     const { name, num_pending: count } = await this.#api.ask<{ name: string, num_pending: number }>(`CONSUMER.CREATE.${stream}`, { stream_name: stream, config }, deadline)
-    const messages = await this.#take(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, Math.min(count, limit), deadline)
+    const next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`
+    const wanted = Math.min(count, limit)
+    const messages = await this.#take(next, Math.min(wanted, SOME), deadline)
+    // By the first ones it is known how large the others may be.
+    const rest = Math.min(wanted, Math.floor(MOST * messages.length / sizeOf(messages))) - messages.length
+    if (rest > 0) messages.push(...await this.#take(next, rest, deadline))
     // It would go by itself, a little later.
     this.#api.ask(`CONSUMER.DELETE.${stream}.${name}`, {}, deadline).catch(() => {})
     return { messages, more: messages.length < count }
@@ -108,6 +117,9 @@ export class Reader {
         })
         connection.publish(subject, JSON.stringify({ batch, no_wait: true }), { reply: inbox })
       })
+    } catch (error) {
+      // They come in order: what has come will do for the beginning.
+      if (messages.length === 0) throw error
     } finally {
       subscription?.unsubscribe()
     }
@@ -124,6 +136,10 @@ export class Reader {
     }
     return { messages: messages.slice(0, limit), more: true }
   }
+}
+
+function sizeOf (messages: readonly Stored[]): number {
+  return messages.reduce((size, { text }) => size + text.length, 1)
 }
 
 function reaches (page: Page | 'unknown', top: number): page is Page {

@@ -40,10 +40,11 @@ export class Windows {
     return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
   }
 
-  /** The newest message, as the leader of the stream knows it. */
+  /** The newest message, as the leader of the stream knows it. A record that came before it may be on its way still: so that is looked for. */
   async newest (subject: string, deadline: number): Promise<Stored | undefined> {
     const { api, keeper } = this.#options
     const newest = await api.last(subject, deadline)
+    if (newest !== undefined && newest.sequence > keeper.high) await keeper.check(deadline)
     if (newest === undefined || !this.belongs(newest.sequence)) return undefined
     keeper.see(newest.sequence, newest.messageId)
     return newest
@@ -143,14 +144,15 @@ export class Windows {
     while (from < top) {
       const page = await reader.read(subject, from + 1, limit, top, deadline)
       const old = this.#countOld(page.messages)
-      const messages = page.messages.slice(old)
+      // What has come since is not asked about: of what lies between nothing is known yet.
+      const messages = page.messages.slice(old).filter(({ sequence }) => sequence <= top)
       if (old > 0) {
         // Too old to be read. The last of them is where the window begins.
         from = page.messages[old - 1]!.sequence
         position = passing(lineage, idAt(lineage, from), messages[0]?.sequence)
         if (told) hole = { ...(hole ?? { type: 'gap', reason: 'expired' }), id: position }
       }
-      if (messages.length > 0 || !page.more) return this.#window(position, hole, messages, page.more ? top : undefined)
+      if (messages.length > 0 || !page.more) return this.#window(position, hole, messages, page.more && messages.at(-1)?.sequence !== top ? top : undefined)
     }
     return this.#window(position, hole, [])
   }
@@ -162,8 +164,8 @@ export class Windows {
     const top = newest?.sequence ?? 0
     for (let more = from < top; more;) {
       const page = await reader.read(subject, (messages.at(-1)?.sequence ?? from) + 1, PAGE, top, deadline)
-      messages.push(...page.messages)
-      more = page.more
+      messages.push(...page.messages.filter(({ sequence }) => sequence <= top))
+      more = page.more && messages.at(-1)?.sequence !== top
       const dropped = Math.max(messages.length - last, this.#countOld(messages))
       if (dropped > 0) {
         from = messages[dropped - 1]!.sequence
