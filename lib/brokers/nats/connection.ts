@@ -1,8 +1,9 @@
 import type { NatsConnection as Client, Msg, MsgHdrs, ServerInfo } from '@nats-io/transport-node'
 import type { Scheduler } from '../../scheduler.js'
 import type { NatsOptions } from './url.js'
-import { createInbox, InvalidArgumentError, NoRespondersError, PermissionViolationError } from '@nats-io/transport-node'
+import { InvalidArgumentError, PermissionViolationError } from '@nats-io/transport-node'
 import { errors } from '../../errors.js'
+import { Inbox } from './inbox.js'
 import { Lifeline } from './lifeline.js'
 import { Pending } from './pending.js'
 import { refusal, Subscription } from './subscription.js'
@@ -35,20 +36,19 @@ export class NatsConnection {
   readonly #events: ConnectionEvents
   readonly #lifeline: Lifeline
   readonly #pending: Pending
+  readonly #inbox: Inbox
   readonly #subscriptions = new Set<Subscription>()
-  readonly #replies = new Map<string, (reply: Msg) => void>()
   #whole = false
   /** What is sent to the subscriptions comes; before that some may, and other not. */
   #settled = false
   #flushed: Promise<void> | undefined
-  #inbox: string | undefined
-  #requests = 0
 
   /** `name` is what NATS shows of it. */
   constructor (options: NatsOptions, scheduler: Scheduler, events: ConnectionEvents, name = 'fastify-fan-out') {
     this.#scheduler = scheduler
     this.#events = events
     this.#pending = new Pending(scheduler, (why) => this.away(why))
+    this.#inbox = new Inbox(this.#pending, this)
     this.#lifeline = new Lifeline(options, scheduler, {
       linked: (client) => this.#begin(client),
       lost: () => {
@@ -89,9 +89,16 @@ export class NatsConnection {
     return this.#lifeline.until(() => this.#whole, deadline, () => 'its live link was not there in time')
   }
 
+  /** The link that there is. Throws where there is none. */
+  linked (): Client {
+    const { client } = this.#lifeline
+    if (client === undefined) throw this.away('there is no link to NATS')
+    return client
+  }
+
   /** Sends, on this link or not at all. Throws where there is none, or it is too large for the server. */
   publish (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, reply?: string } = {}): void {
-    const client = this.#linked()
+    const client = this.linked()
     try {
       // The client would allocate memory for each by itself.
       client.publish(subject, typeof payload === 'string' ? Buffer.from(payload) : payload, options)
@@ -119,12 +126,12 @@ export class NatsConnection {
    * breaks, where NATS refuses the subject, and where nobody listens to it: then `cause` is a `NoRespondersError`.
    */
   request (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, deadline: number }): Promise<Msg> {
-    return this.#ask(subject, payload, options, (reply, resolve) => resolve(reply))
+    return this.#inbox.ask(subject, payload, options, (reply, resolve) => resolve(reply))
   }
 
   /** The same for several answers, in order: resolves when `onReply` has answered that it was the last one, and rejects with what it throws. */
   requestMany (subject: string, payload: string | Uint8Array, { onReply, ...options }: { headers?: MsgHdrs, deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
-    return this.#ask<void>(subject, payload, options, (reply, resolve) => { if (onReply(reply)) resolve() })
+    return this.#inbox.ask<void>(subject, payload, options, (reply, resolve) => { if (onReply(reply)) resolve() })
   }
 
   /** Subscribes, on this link and every later one. Wait for `confirmed`: it is told of there, if NATS refuses it. */
@@ -150,7 +157,7 @@ export class NatsConnection {
   }
 
   #begin (client: Client): void {
-    this.#inbox = undefined
+    this.#inbox.reset()
     this.#settled = false
     void this.#watch(client)
     for (const subscription of this.#subscriptions) this.#attach(subscription, client)
@@ -168,12 +175,8 @@ export class NatsConnection {
       if (status.type !== 'error' || !this.#has(client)) continue
       const { error } = status
       if (!(error instanceof PermissionViolationError)) continue
-      if (this.#inbox !== undefined && error.subject === `${this.#inbox}.*`) {
-        this.#inbox = undefined
-        this.#pending.refuseAnswers(refusal(error))
-      } else if (error.operation === 'publish') {
-        this.#pending.refuse(error.subject, refusal(error))
-      }
+      if (this.#inbox.isRefused(error.subject)) this.#pending.refuseAnswers(refusal(error))
+      else if (error.operation === 'publish') this.#pending.refuse(error.subject, refusal(error))
     }
   }
 
@@ -216,41 +219,9 @@ export class NatsConnection {
     }
   }
 
-  #linked (): Client {
-    const { client } = this.#lifeline
-    if (client === undefined) throw this.away('there is no link to NATS')
-    return client
-  }
-
-  #ask<T> (subject: string, payload: string | Uint8Array, { headers, deadline }: { headers?: MsgHdrs, deadline: number }, onReply: (reply: Msg, resolve: (value: T) => void) => void): Promise<T> {
-    const token = (++this.#requests).toString(36)
-    return this.#pending.add<T>({ subject, asks: true }, deadline, (resolve, reject) => {
-      this.#replies.set(token, (reply) => {
-        if (reply.data.length === 0 && reply.headers?.code === 503) {
-          reject(Object.assign(this.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }))
-          return
-        }
-        try {
-          onReply(reply, resolve)
-        } catch (error) {
-          reject(error as Error)
-        }
-      })
-      this.publish(subject, payload, { reply: `${this.#openInbox(this.#linked())}.${token}`, ...(headers !== undefined && { headers }) })
-    }, () => this.#replies.delete(token))
-  }
-
-  #openInbox (client: Client): string {
-    if (this.#inbox === undefined) {
-      const inbox = this.#inbox = createInbox()
-      client.subscribe(`${inbox}.*`, { callback: (error, reply) => { if (error === null) this.#replies.get(reply.subject.slice(inbox.length + 1))?.(reply) } })
-    }
-    return this.#inbox
-  }
-
   /** One PING for all that is sent in this turn of the event loop. What NATS refuses comes before its answer, and is told within that turn. */
   #flush (): Promise<void> {
-    const client = this.#linked()
+    const client = this.linked()
     this.#flushed ??= this.#turn().then(() => {
       this.#flushed = undefined
       return client.flush()
