@@ -36,6 +36,11 @@ export class Summary {
     return [...new Set(this.#samples.map(({ size }) => size))].sort((a, b) => a - b)
   }
 
+  /** The first contestant of those that took part. */
+  get first (): string {
+    return this.workload.contestants.find((name) => this.#samples.some(({ contestant }) => contestant === name)) as string
+  }
+
   contestants (size: number): string[] {
     const there = new Set(this.#of(size).map(({ contestant }) => contestant))
     return this.workload.contestants.filter((name) => there.has(name))
@@ -58,8 +63,8 @@ export class Summary {
   }
 
   #reference (contestant: string): { size?: number, contestant: string } {
-    const { reference, sizes, contestants } = this.workload
-    return reference === 'first size' ? { size: sizes[0] as number, contestant } : { contestant: contestants[0] as string }
+    const { reference, sizes } = this.workload
+    return reference === 'first size' ? { size: sizes[0] as number, contestant } : { contestant: this.first }
   }
 
   /** What a goal asks for, where it was measured. */

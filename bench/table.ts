@@ -14,13 +14,13 @@ export function tables (summary: Summary): string {
 }
 
 function figures (summary: Summary, size: number): string {
-  const { metrics, reference, contestants } = summary.workload
+  const { metrics, reference } = summary.workload
   const [first] = Object.keys(metrics) as [string]
   const names = summary.contestants(size)
   const cores = names.some((name) => summary.values(size, name, 'server') !== undefined)
   const head = [
     'contestant',
-    `of ${reference === 'first size' ? 'its first size' : contestants[0]}`,
+    `of ${reference === 'first size' ? 'its first size' : summary.first}`,
     ...Object.entries(metrics).map(([name, { unit }]) => `${name}, ${unit}`),
     ...cores ? ['cores: servers', 'generator'] : []
   ]

@@ -5,7 +5,8 @@ import { options, serve } from '../ipc.js'
 import { publishing } from './publishing.js'
 
 const { nats } = options<{ nats: string }>()
-const client = await connect({ servers: nats })
+// Its traces are of no use here, and cost as much as the rest.
+const client = await connect({ servers: nats, noAsyncTraces: true })
 const HOURS = 3_600_000 * 1e6
 // As `lib/brokers/jetstream/stream.ts` has it.
 await (await jetstreamManager(client)).streams.add({

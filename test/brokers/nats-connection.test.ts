@@ -56,6 +56,12 @@ for (const program of ['nats', 'nats-current'] as const) {
       await t.rejects(nats.requestMany('many', '', { deadline: within(5_000), onReply: () => { throw new Error('mine') } }), { message: 'mine' })
       await t.rejects(nats.request('nobody', '', { deadline: within(5_000) }), { code: 'FAN_OUT_ERR_BROKER_AWAY', cause: { name: 'NoResponders' } })
       await t.rejects(nats.request('silent', '', { deadline: within(50) }), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /did not answer in time/ })
+
+      const late: number[] = []
+      const ask = async (ms: number): Promise<void> => { await nats.request('silent', '', { deadline: within(ms) }).catch(() => { late.push(ms) }) }
+      void ask(60_000)
+      await Promise.all([100, 50, 150].map(ask))
+      t.strictSame(late.sort((a, b) => a - b), [50, 100, 150], 'each has its own deadline')
     })
 
     t.test('what is too large is refused, and harms nobody', async (t) => {
