@@ -22,11 +22,12 @@ const MOST = 1024 * 1024 + 1_000
 // Both before the first test: tap ends when none is left.
 const config = `max_payload: ${MOST}`
 const servers = [await NatsServer.start(tap, { program: 'nats', config }), await NatsServer.start(tap, { config })]
+const versions = await Promise.all(servers.map(async (server) => (await server.ask('/varz')).version as string))
 
-for (const server of servers) {
+for (const [index, server] of servers.entries()) {
   const options: ContractOptions = {
     test,
-    name: `core NATS ${(await server.ask('/varz')).version}`,
+    name: `core NATS ${versions[index]}`,
     window: false,
     keys: false,
     create: () => broker(server.url),
