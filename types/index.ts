@@ -60,7 +60,7 @@ export interface FanOutOptions {
   name?: string
   /**
    * A URL: `'memory:'`, `'redis://…'` or `'rediss://…'` (with several hosts and `?sentinel=<name>` or `?cluster=true`
-   * Sentinels or a Cluster), `'redis+pubsub://…'` without a window; `'nats://…'`, without a window and without idempotency keys; an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
+   * Sentinels or a Cluster), `'redis+pubsub://…'` without a window; `'nats+jetstream://…'`; `'nats://…'`, without a window and without idempotency keys; an ioredis client, 5 or 6, Cluster and Sentinel included (`app.redis` of @fastify/redis: two
    * connections are opened like it, and it is left alone); or a broker of your own that passes the contract suite.
    * Default: `'memory:'`.
    */
@@ -74,7 +74,10 @@ export interface FanOutOptions {
     startTimeout?: number
     /** How long a publish, or a read, may take before it fails with 503. Default: 5,000 ms. */
     publishTimeout?: number
-    /** Redis: a publish is acknowledged only when so many replicas have it, and refused (503) where they do not in time. Default: 0. */
+    /**
+     * Redis: a publish is acknowledged only when so many replicas have it, and refused (503) where they do not in time.
+     * JetStream: the stream is made with so many replicas beside the first, so 2 is R3. Default: 0.
+     */
     replicas?: number
     /**
      * Redis: how it is known that another may have taken its place, without all that was acknowledged. `'detect'`: by its
