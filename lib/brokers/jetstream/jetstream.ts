@@ -7,7 +7,7 @@ import type { NatsOptions } from '../nats/url.js'
 import type { Pending } from '../publisher.js'
 import type { StreamWishes } from './stream.js'
 import { randomBytes } from 'node:crypto'
-import { notAfter, sameCursor } from '../../cursor.js'
+import { sameCursor } from '../../cursor.js'
 import { errors, retryAfter } from '../../errors.js'
 import { systemScheduler } from '../../scheduler.js'
 import { NatsConnection } from '../nats/connection.js'
@@ -15,11 +15,13 @@ import { headersOf } from '../nats/headers.js'
 import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
 import { Api } from './api.js'
+import { Certainty } from './certainty.js'
 import { Keeper } from './keeper.js'
-import { idAt, isMark, passing } from './lineage.js'
+import { isMark, passing } from './lineage.js'
+import { Live } from './live.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
-import { Reorder } from './reorder.js'
+import { Sequences } from './sequences.js'
 import { duplicateWindow, ensureStream, Names } from './stream.js'
 import { Windows } from './window.js'
 
@@ -29,12 +31,6 @@ const RECORDS = '~lineage'
 const GREETING = 300
 // Rooms that are compared at once.
 const TOGETHER = 200
-// Between tries to find out what happened while the link was broken, in ms; and how many live messages wait for that.
-const AGAIN = 300
-const SOON = 10
-const HELD = 10_000
-// Live messages whose sequences are remembered.
-const RECENT = 256
 
 export interface JetStreamBrokerOptions extends StreamWishes {
   nats: NatsOptions
@@ -48,15 +44,7 @@ export interface JetStreamBrokerOptions extends StreamWishes {
 }
 
 /** A room that is subscribed to. */
-interface Live {
-  readonly subscription: Subscription
-  /** The newest position that this server was told of; when it was, in ms; and the end of the stream when the room was last compared. */
-  position: Cursor | undefined
-  heard: number
-  end: number
-  /** Made when it is first needed. */
-  reorder?: Reorder
-}
+interface Joined { readonly subscription: Subscription, readonly live: Live }
 
 /**
  * NATS JetStream: one stream holds the windows of all rooms, a subject each, and its `republish` carries each message on,
@@ -72,23 +60,17 @@ export class JetStreamBroker implements Broker {
   readonly #keeper: Keeper
   readonly #windows: Windows
   readonly #publisher: Publisher
-  readonly #rooms = new Map<string, Live>()
+  readonly #rooms = new Map<string, Joined>()
+  readonly #certainty: Certainty
+  readonly #sequences = new Sequences()
   #events: BrokerEvents | undefined
   #started = false
   #closed = false
-  /** The stream's own subscriptions here. */
+  /** The servers' own subscriptions. */
   #records: Subscription | undefined
   #greetings: Subscription | undefined
-  /** While the link was broken, and it is not known yet what happened meanwhile: what comes live. */
-  #held: Array<() => void> | undefined
-  /** How often that was so. */
-  #doubts = 0
-  #linked = false
-  /** The process at the other end of the link on which it was not so last. */
+  /** The process that the stream was last looked at on. */
   #server: string | undefined
-  /** Of what came live: the highest sequence, and the ids of the last messages by their sequences. */
-  #latest = 0
-  readonly #recent = new Map<number, string>()
   #suspecting = false
 
   constructor (options: JetStreamBrokerOptions) {
@@ -97,14 +79,18 @@ export class JetStreamBroker implements Broker {
     this.#scheduler = scheduler
     this.#names = new Names(encodePrefix(keyPrefix))
     this.#connection = new NatsConnection(nats, scheduler, {
-      connected: () => {
-        this.#linked = true
-        if (this.#started) void this.#resume()
-      },
+      connected: () => this.#certainty.linked(),
       disconnected: () => {
-        this.#linked = false
-        this.#doubt()
+        this.#sequences.forget()
+        this.#certainty.unlinked()
       }
+    })
+    this.#certainty = new Certainty({
+      scheduler,
+      look: (isOver) => this.#look(isOver),
+      found: () => this.#events?.doubt(),
+      failed: (error) => options.log?.warn({ err: error }, 'fan-out: the stream cannot be read, trying again'),
+      away: () => this.#connection.away('the stream was not reached in time')
     })
     this.#api = new Api(this.#connection, this.#names.stream, scheduler)
     this.#keeper = new Keeper({
@@ -133,6 +119,7 @@ export class JetStreamBroker implements Broker {
     if (!this.#started) {
       if (await this.#isAlone()) await this.#keeper.begin(deadline)
       this.#started = true
+      this.#certainty.begin()
       this.#server = this.#connection.serverInfo?.server_id
       this.#greetings = this.#connection.subscribe(this.#names.servers, (message) => message.respond())
       await this.#greetings.confirmed(deadline)
@@ -141,35 +128,28 @@ export class JetStreamBroker implements Broker {
 
   async subscribe (room: string): Promise<Cursor> {
     const deadline = this.#deadline()
-    let live = this.#rooms.get(room)
-    if (live === undefined) {
-      const opened: Live = {
-        subscription: this.#connection.subscribe(this.#names.live(encodeRoom(room)), (message) => this.#take(room, opened, message)),
-        position: undefined,
-        heard: 0,
-        end: 0
-      }
-      this.#rooms.set(room, live = opened)
-    }
+    let joined = this.#rooms.get(room)
+    if (joined === undefined) this.#rooms.set(room, joined = this.#join(room))
+    const { live, subscription } = joined
     try {
-      await live.subscription.confirmed(deadline)
+      await subscription.confirmed(deadline)
     } catch (error) {
-      if (this.#rooms.get(room) === live) this.#rooms.delete(room)
+      if (this.#rooms.get(room) === joined) this.#rooms.delete(room)
       throw error
     }
     const { position: before } = live
-    const position = await this.#surely(deadline, async () => {
+    const position = await this.#certainty.surely(deadline, async () => {
       const newest = await this.#windows.newest(this.#subject(room), deadline)
       return newest === undefined ? this.#emptyFor(before) : this.#windows.top(newest.sequence)
     })
-    this.#note(live, position)
+    live.note(position)
     return position
   }
 
   async unsubscribe (room: string): Promise<void> {
-    const live = this.#rooms.get(room)
+    const joined = this.#rooms.get(room)
     this.#rooms.delete(room)
-    live?.subscription.unsubscribe()
+    joined?.subscription.unsubscribe()
   }
 
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
@@ -178,12 +158,12 @@ export class JetStreamBroker implements Broker {
 
   async read (room: string, request: ReadRequest): Promise<Window> {
     const deadline = this.#deadline()
-    return await this.#surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
+    return await this.#certainty.surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
   }
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
     const deadline = this.#deadline()
-    return await this.#surely(deadline, async () => {
+    return await this.#certainty.surely(deadline, async () => {
       const { state: { last_seq: end } } = await this.#keeper.check(deadline)
       const tops: Cursor[] = []
       for (let i = 0; i < rooms.length; i += TOGETHER) {
@@ -195,6 +175,7 @@ export class JetStreamBroker implements Broker {
 
   async close (): Promise<void> {
     this.#closed = true
+    this.#certainty.close()
     this.#events = undefined
     await this.#connection.close()
   }
@@ -211,89 +192,58 @@ export class JetStreamBroker implements Broker {
     return await this.#connection.request(this.#names.servers, '', { deadline: this.#scheduler.now() + GREETING }).then(() => false, () => true)
   }
 
-  #note (live: Live, position: Cursor, end = 0): void {
-    live.position = position
-    live.heard = this.#scheduler.now()
-    live.end = end
-  }
-
   #emptyFor (position: Cursor | undefined): Cursor {
     return position !== undefined && this.#windows.holds(position) ? passing(this.#keeper.lineage, position) : this.#windows.empty()
   }
 
   /** Where a room stands, for this server, which stands at `seen`. */
   async #compare (room: string, seen: Cursor, end: number, deadline: number): Promise<Cursor> {
-    const live = this.#rooms.get(room)
+    const live = this.#rooms.get(room)?.live
+    const stands = live?.position !== undefined && sameCursor(live.position, seen)
     // Nothing at all was stored since.
-    if (live?.position !== undefined && live.end === end && sameCursor(live.position, seen)) return seen
+    if (stands && live?.end === end) return seen
     const { lineage } = this.#keeper
     let newest = await this.#api.lastOfAny(this.#subject(room), deadline)
     // Whoever was asked may be behind.
     if (newest === undefined || newest < seen.offset || newest > this.#keeper.high) newest = (await this.#windows.newest(this.#subject(room), deadline))?.sequence
     let top: Cursor
-    if (newest === undefined || !this.#windows.belongs(newest)) top = live?.position !== undefined && sameCursor(live.position, seen) ? passing(lineage, this.#beforeFirst(live)) : this.#emptyFor(seen)
+    if (newest === undefined || !this.#windows.belongs(newest)) top = stands ? passing(lineage, live!.whereNothingIsStored()) : this.#emptyFor(seen)
     else if (newest < seen.offset && isMark(lineage, seen.offset) && this.#windows.holds(seen)) top = passing(lineage, seen)
     else top = this.#windows.top(newest)
-    if (live !== undefined && sameCursor(top, seen)) this.#note(live, top, end)
+    if (sameCursor(top, seen)) live?.note(top, end)
     return top
   }
 
-  get #disorder (): number {
-    return /^2\.9\./.test(this.#connection.serverInfo?.version ?? '') ? RECENT : 0
+  /** Whether the server republishes in the order in which it stores: see `Reorder`. */
+  get #orderly (): boolean {
+    return !/^2\.9\./.test(this.#connection.serverInfo?.version ?? '')
   }
 
   #learn (message: Msg): void {
     const sequence = Number(headersOf(message)('Nats-Sequence'))
-    this.#follows(sequence, '')
-    if (!this.#keeper.learn(message.string(), sequence)) this.#doubt()
+    if (!this.#sequences.follows(sequence, '', this.#orderly)) this.#certainty.doubt()
+    if (!this.#keeper.learn(message.string(), sequence)) this.#certainty.doubt()
   }
 
-  /** Sequences grow, unless the stream is another one. What comes again, after the leader changed, is nothing to worry about, nor what comes a little late (see `Reorder`). */
-  #follows (sequence: number, messageId: string): void {
-    const known = this.#recent.get(sequence)
-    if (known === undefined ? sequence < this.#latest - this.#disorder : known !== messageId) this.#doubt()
-    this.#latest = Math.max(this.#latest, sequence)
-    this.#recent.set(sequence, messageId)
-    if (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value as number)
+  #join (room: string): Joined {
+    const live = new Live({ keeper: this.#keeper, windows: this.#windows, scheduler: this.#scheduler })
+    const joined: Joined = { live, subscription: this.#connection.subscribe(this.#names.live(encodeRoom(room)), (message) => this.#take(room, joined, message)) }
+    return joined
   }
 
-  #take (room: string, live: Live, message: Msg): void {
+  #take (room: string, joined: Joined, message: Msg): void {
     const header = headersOf(message)
-    this.#follows(Number(header('Nats-Sequence')), header('Nats-Msg-Id'))
-    if (this.#held !== undefined) {
-      if (this.#held.length < HELD) this.#held.push(() => { if (this.#rooms.get(room) === live) this.#receive(room, live, message) })
-      return
-    }
-    this.#receive(room, live, message)
-  }
-
-  #receive (room: string, live: Live, message: Msg): void {
-    const header = headersOf(message)
-    const sequence = Number(header('Nats-Sequence'))
-    const before = Number(header('Nats-Last-Sequence'))
-    const { position } = live
-    if (position === undefined || before <= position.offset) {
-      if (live.reorder === undefined) return this.#deliver(room, live, message, sequence, before)
-    }
-    live.reorder ??= new Reorder(this.#scheduler, () => live.position?.offset ?? Infinity)
-    live.reorder.take({ sequence, before, deliver: () => { if (this.#rooms.get(room) === live) this.#deliver(room, live, message, sequence, before) } })
-  }
-
-  #deliver (room: string, live: Live, message: Msg, sequence: number, before: number): void {
-    if (!this.#windows.belongs(sequence)) return
-    this.#keeper.see(sequence, headersOf(message)('Nats-Msg-Id'))
-    const { lineage } = this.#keeper
-    const id = idAt(lineage, sequence)
-    const previous = passing(lineage, before > 0 && this.#windows.belongs(before) ? idAt(lineage, before) : this.#beforeFirst(live), sequence)
-    if (live.position === undefined || !notAfter(id, live.position)) this.#note(live, id)
-    this.#events?.message(room, { type: 'message', id, previous, text: message.string() })
-  }
-
-  /** What comes before the only message of a room that is stored: where it was known to stand so short a time ago that nothing can have come and gone. */
-  #beforeFirst ({ position, heard }: Live): Cursor {
-    const { lineage, bounds: { maxAge } } = this.#keeper
-    const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
-    return isKnown && this.#scheduler.now() - heard < 0.9 * maxAge ? position : this.#windows.empty()
+    const [sequence, messageId] = [Number(header('Nats-Sequence')), header('Nats-Msg-Id')]
+    if (!this.#sequences.follows(sequence, messageId, this.#orderly)) this.#certainty.doubt()
+    this.#certainty.take(() => {
+      if (this.#rooms.get(room) !== joined) return
+      this.#keeper.see(sequence, messageId)
+      const { doubts } = this.#certainty
+      joined.live.take(message, (stored) => {
+        // What waited for its turn while doubts came is of what was before.
+        if (this.#rooms.get(room) === joined && doubts === this.#certainty.doubts) this.#events?.message(room, stored)
+      })
+    })
   }
 
   async #publish (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
@@ -303,12 +253,10 @@ export class JetStreamBroker implements Broker {
       keeper: this.#keeper,
       memory: duplicateWindow(this.#options.idempotencyTtl),
       pause: async (delay) => {
-        await this.#pause(delay)
+        await new Promise<void>((resolve) => this.#scheduler.after(delay * (0.5 + this.#scheduler.random()), resolve))
         return !this.#closed
       },
-      isSure: () => this.#held === undefined,
-      untilSure: (deadline) => this.#untilSure(deadline),
-      doubt: () => this.#doubt(),
+      certainty: this.#certainty,
       suspect: () => this.#suspect()
     }, this.#subject(room), room, batch)
   }
@@ -320,59 +268,12 @@ export class JetStreamBroker implements Broker {
     this.#keeper.check(this.#deadline()).catch(() => {}).finally(() => { this.#suspecting = false })
   }
 
-  /** The link is broken, or the stream is not what it was: what was held until now came of what was before. */
-  #doubt (): void {
-    if (!this.#started || this.#closed) return
-    this.#doubts++
-    this.#held = []
-    this.#latest = 0
-    this.#recent.clear()
-    if (this.#linked) void this.#resume()
-  }
-
-  /** Does `work` again where it became doubtful meanwhile what the stream is: answers of before and after may be mixed in it. */
-  async #surely<T> (deadline: number, work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      if (!await this.#untilSure(deadline)) throw this.#connection.away('the stream was not reached in time')
-      const doubts = this.#doubts
-      const done = await work()
-      if (doubts === this.#doubts) return done
-    }
-  }
-
-  async #untilSure (deadline: number): Promise<boolean> {
-    while (this.#held !== undefined && !this.#closed && this.#scheduler.now() < deadline) await this.#pause(SOON)
-    return this.#held === undefined
-  }
-
-  /** What happened meanwhile is found out before anything is taken for what it seems. */
-  async #resume (): Promise<void> {
-    const doubt = this.#doubts
-    const isOver = (): boolean => this.#closed || doubt !== this.#doubts
+  async #look (isOver: () => boolean): Promise<void> {
     const { epoch } = this.#keeper
     const server = this.#connection.serverInfo?.server_id
-    for (;;) {
-      try {
-        await this.#keeper.check(this.#deadline())
-        if (isOver()) return
-        // Another process, which may have begun with less than the one before had.
-        if (server !== this.#server) await this.#keeper.renew(epoch, this.#deadline())
-        break
-      } catch (error) {
-        if (isOver()) return
-        this.#options.log?.warn({ err: error }, 'fan-out: the stream cannot be read, trying again')
-        await this.#pause(AGAIN)
-      }
-    }
-    if (isOver()) return
-    this.#server = server
-    const held = this.#held ?? []
-    this.#held = undefined
-    for (const take of held) take()
-    this.#events?.doubt()
-  }
-
-  async #pause (delay: number): Promise<void> {
-    await new Promise<void>((resolve) => this.#scheduler.after(delay * (0.5 + this.#scheduler.random()), resolve))
+    await this.#keeper.check(this.#deadline())
+    // Another process, which may have begun with less than the one before had.
+    if (!isOver() && server !== this.#server) await this.#keeper.renew(epoch, this.#deadline())
+    if (!isOver()) this.#server = server
   }
 }

@@ -1,6 +1,7 @@
 import type { Published } from '../broker.js'
 import type { Pending } from '../publisher.js'
 import type { Api } from './api.js'
+import type { Certainty } from './certainty.js'
 import type { Keeper } from './keeper.js'
 import { createHash } from 'node:crypto'
 import { asAway, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
@@ -17,11 +18,7 @@ export interface Publishing {
   memory: number
   /** Waits for about so many ms; answers false where it is all over. */
   pause: (delay: number) => Promise<boolean>
-  /** Whether nothing shows that the stream is not what it was; and waits for that, false where the deadline passes before. */
-  isSure: () => boolean
-  untilSure: (deadline: number) => Promise<boolean>
-  /** It is not. */
-  doubt: () => void
+  certainty: Certainty
   /** It may be gone. */
   suspect: () => void
 }
@@ -32,7 +29,7 @@ export interface Publishing {
  * later message of the room that was acknowledged, since that would turn the order round.
  */
 export async function publish (publishing: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
-  const { api, memory, pause, untilSure, suspect } = publishing
+  const { api, memory, pause, certainty, suspect } = publishing
   const results: Array<Published | Error | undefined> = batch.map(() => undefined)
   const ids = batch.map((pending) => messageId(room, pending))
   // An id that is forgotten would let the message in twice.
@@ -40,7 +37,7 @@ export async function publish (publishing: Publishing, subject: string, room: st
   for (let tries = 0; ; tries++) {
     const open = [...batch.keys()].filter((i) => results[i] === undefined)
     // What the stream is like has to be known first: it might give out sequences again.
-    const known = await untilSure(deadline)
+    const known = await certainty.untilSure(deadline)
     const answers = await Promise.all(open.map(async (i) => known ? await send(publishing, subject, batch[i] as Pending, ids[i] as string, Math.min(deadline, api.now + TRY)) : api.connection.away('the stream was not reached in time')))
     let last = -1
     for (const [n, answer] of answers.entries()) {
@@ -59,16 +56,16 @@ export async function publish (publishing: Publishing, subject: string, room: st
   }
 }
 
-async function send ({ api, keeper, isSure, untilSure, doubt }: Publishing, subject: string, { text, idempotencyKey }: Pending, messageId: string, deadline: number): Promise<Published | Error> {
+async function send ({ api, keeper, certainty }: Publishing, subject: string, { text, idempotencyKey }: Pending, messageId: string, deadline: number): Promise<Published | Error> {
   const { high, epoch } = keeper
   try {
     const { seq, duplicate = false } = await api.publish(subject, text, messageId, deadline)
     const again = !duplicate && seq <= high
     if (again) {
       keeper.prove(seq, epoch)
-      doubt()
+      certainty.doubt()
     }
-    if (!isSure() && !await untilSure(deadline)) return api.connection.away('it is not known what became of the stream')
+    if (!certainty.isSure && !await certainty.untilSure(deadline)) return api.connection.away('it is not known what became of the stream')
     // Nobody would find it.
     if (seq <= keeper.lineage.segments[0]!.start) return new JetStreamError(STREAM_NOT_FOUND, 'the stream was another one')
     keeper.see(seq, messageId)

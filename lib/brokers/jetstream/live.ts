@@ -1,0 +1,74 @@
+import type { Cursor } from '../../cursor.js'
+import type { Scheduler } from '../../scheduler.js'
+import type { StoredMessage } from '../broker.js'
+import type { Msg } from '../nats/connection.js'
+import type { Keeper } from './keeper.js'
+import type { Windows } from './window.js'
+import { notAfter } from '../../cursor.js'
+import { headersOf } from '../nats/headers.js'
+import { idAt, passing } from './lineage.js'
+import { Reorder } from './reorder.js'
+
+export interface LiveOptions {
+  keeper: Keeper
+  windows: Windows
+  scheduler: Scheduler
+}
+
+/** A room that is subscribed to: where it stands, as far as this server was told, and what comes live of it. */
+export class Live {
+  /** The stream's end when the room was last compared, and stood there. */
+  end = 0
+  #position: Cursor | undefined
+  /** When it was last known to stand there, in ms. */
+  #heard = 0
+  /** Made when it is first needed. */
+  #reorder: Reorder | undefined
+  readonly #options: LiveOptions
+
+  constructor (options: LiveOptions) {
+    this.#options = options
+  }
+
+  get position (): Cursor | undefined {
+    return this.#position
+  }
+
+  /** It stands there now. */
+  note (position: Cursor, end = 0): void {
+    this.#position = position
+    this.#heard = this.#options.scheduler.now()
+    this.end = end
+  }
+
+  /** Where it stands while nothing of it is stored: where it was known to stand so short a time ago that nothing can have come, and grown too old. */
+  whereNothingIsStored (): Cursor {
+    const { keeper: { lineage, bounds }, windows, scheduler } = this.#options
+    const position = this.#position
+    const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
+    return isKnown && scheduler.now() - this.#heard < 0.9 * bounds.maxAge ? position : windows.empty()
+  }
+
+  /** Takes what was republished, and hands it on when its turn has come. */
+  take (message: Msg, hand: (stored: StoredMessage) => void): void {
+    const header = headersOf(message)
+    const sequence = Number(header('Nats-Sequence'))
+    const before = Number(header('Nats-Last-Sequence'))
+    const deliver = (): void => this.#deliver(message, sequence, before, hand)
+    if (this.#reorder === undefined) {
+      if (this.#position === undefined || before <= this.#position.offset) return deliver()
+      this.#reorder = new Reorder(this.#options.scheduler, () => this.#position?.offset ?? Infinity)
+    }
+    this.#reorder.take({ sequence, before, deliver })
+  }
+
+  #deliver (message: Msg, sequence: number, before: number, hand: (stored: StoredMessage) => void): void {
+    const { keeper, windows } = this.#options
+    if (!windows.belongs(sequence)) return
+    const { lineage } = keeper
+    const id = idAt(lineage, sequence)
+    const previous = passing(lineage, before > 0 && windows.belongs(before) ? idAt(lineage, before) : this.whereNothingIsStored(), sequence)
+    if (this.#position === undefined || !notAfter(id, this.#position)) this.note(id)
+    hand({ type: 'message', id, previous, text: message.string() })
+  }
+}
