@@ -5,7 +5,7 @@ import { connect, newRoom, post, startApp } from '../helpers.js'
 import { NatsServer } from '../nats-server.js'
 
 const documentation = await readFile('docs/brokers/nats.md', 'utf8')
-const [, config = ''] = /Its rights\n+An account.*?```\n(.*?)```/s.exec(documentation) ?? []
+const [, config = ''] = /The rights on JetStream\n+An account.*?```\n(.*?)```/s.exec(documentation) ?? []
 
 for (const program of ['nats', 'nats-current'] as const) {
   test(`the rights that the documentation names are enough, ${program}, with TLS`, async (t) => {

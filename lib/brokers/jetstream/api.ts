@@ -199,6 +199,11 @@ export function passes (error: unknown): boolean {
   return error instanceof JetStreamError ? FOR_NOW.includes(error.code) : error instanceof errors.BrokerAway
 }
 
+/** Whether an earlier message under the same id is being stored. */
+export function isUnderWay (error: unknown): boolean {
+  return error instanceof JetStreamError && error.code === DUPLICATE_UNDER_WAY
+}
+
 /** What JetStream refuses, for those who asked for it. */
 export function asAway (error: unknown): Error {
   return error instanceof JetStreamError ? Object.assign(retryAfter(new errors.BrokerAway(`JetStream refuses: ${error.message}`), 5), { cause: error }) : error as Error

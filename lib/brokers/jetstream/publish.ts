@@ -4,7 +4,7 @@ import type { Api } from './api.js'
 import type { Certainty } from './certainty.js'
 import type { Keeper } from './keeper.js'
 import { createHash } from 'node:crypto'
-import { asAway, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
+import { asAway, isUnderWay, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
 import { idAt } from './lineage.js'
 
 // How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
@@ -48,11 +48,13 @@ export async function publish (publishing: Publishing, subject: string, room: st
       } else if (!passes(answer)) results[i] = asAway(answer)
     }
     for (const [n, i] of open.entries()) {
-      if (results[i] === undefined && (i < last || api.now >= deadline)) results[i] = answers[n] as Error
+      const answer = answers[n] as Error
+      // One whose first try is under way keeps its place.
+      if (results[i] === undefined && ((i < last && !isUnderWay(answer)) || api.now >= deadline)) results[i] = asAway(answer)
     }
     if (results.every((result) => result !== undefined)) return results as Array<Published | Error>
     if (tries > 0) suspect()
-    if (!await pause(PAUSES[Math.min(tries, PAUSES.length - 1)] as number)) return results.map((result, i) => result ?? answers[open.indexOf(i)] as Error)
+    if (!await pause(PAUSES[Math.min(tries, PAUSES.length - 1)] as number)) return results.map((result, i) => result ?? asAway(answers[open.indexOf(i)]))
   }
 }
 
