@@ -130,7 +130,9 @@ export class JoinedRoom extends Emitter<RoomEvents<any>> implements Room<any> {
         this.#obey(message)
       }
       whole = true
-    } catch {}
+    } catch {
+      // What could not be read stays the gap that it was.
+    }
     if (ref !== this.ref) return
     this.#held = undefined
     if (!whole) this.#gap(gap)

@@ -9,7 +9,7 @@ const TRY = 1_000
 const PAUSES = [20, 50, 100, 200]
 
 // Codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
-export const NOT_FOUND = 10037
+const NOT_FOUND = 10037
 export const STREAM_NOT_FOUND = 10059
 export const NAME_IN_USE = 10058
 const WRONG_LAST_SEQUENCE = [10071, 10164]

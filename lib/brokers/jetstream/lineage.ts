@@ -98,7 +98,7 @@ export function endOf ({ segments }: Lineage, index: number): number | undefined
 }
 
 /** The flagged segment, the last one where there are several, that a reader passes into on the way from one sequence to a message at another (to the end, where none is given). */
-export function flaggedBetween ({ segments }: Lineage, from: number, to = Infinity): Segment | undefined {
+function flaggedBetween ({ segments }: Lineage, from: number, to = Infinity): Segment | undefined {
   return segments.findLast(({ start, flagged }, i) => flagged && i > 0 && start >= from && start < to)
 }
 
