@@ -2,6 +2,7 @@ import type { Scheduler } from '../../scheduler.js'
 import type { Msg, MsgHdrs, NatsConnection } from '../nats/connection.js'
 import { headers as newHeaders, NoRespondersError } from '@nats-io/transport-node'
 import { errors, retryAfter } from '../../errors.js'
+import { oneHeader } from '../nats/headers.js'
 
 // In ms. What has no answer for so long is asked again: a stream may be without a leader, and a message may be lost between servers.
 const TRY = 1_000
@@ -70,7 +71,6 @@ export class Api {
   readonly connection: NatsConnection
   readonly stream: string
   readonly #scheduler: Scheduler
-  readonly #messageId = newHeaders()
 
   constructor (connection: NatsConnection, stream: string, scheduler: Scheduler) {
     this.connection = connection
@@ -128,14 +128,12 @@ export class Api {
     return { sequence: seq, time: Date.parse(time), text: Buffer.from(data, 'base64').toString(), messageId }
   }
 
-  /** Stores a message under a subject, in one try. */
-  async publish (subject: string, text: string, messageId: string, deadline: number): Promise<PubAck> {
-    // Written out before this returns.
-    this.#messageId.set('Nats-Msg-Id', messageId)
-    const ack = parse<PubAck>(await this.connection.request(subject, text, { headers: this.#messageId, deadline }))
-    // So does an older server say it.
-    if (ack.seq === 0) throw new JetStreamError(DUPLICATE_UNDER_WAY, 'an earlier try is under way')
-    return ack
+  /** Stores messages under a subject, in their order, in one try: `onAnswer` is told what became of each. Rejects where that is not known of all. */
+  async publish (subject: string, messages: ReadonlyArray<{ text: string, messageId: string }>, deadline: number, onAnswer: (answer: PubAck | Error, place: number) => void): Promise<void> {
+    await this.connection.requestEach(subject, messages.map(({ text, messageId }) => ({ payload: text, headers: oneHeader('Nats-Msg-Id', messageId) })), {
+      deadline,
+      onAnswer: (answer, place) => onAnswer(answer instanceof Error ? answer : acknowledgement(answer), place)
+    })
   }
 
   /** Stores a message under a subject whose last sequence is `last`, 0 where there is none, and answers its own; undefined where it is another by now. */
@@ -215,6 +213,16 @@ async function unless<T> (codes: readonly number[], work: Promise<T>): Promise<T
   } catch (error) {
     if (error instanceof JetStreamError && codes.includes(error.code)) return undefined
     throw error
+  }
+}
+
+function acknowledgement (reply: Msg): PubAck | Error {
+  try {
+    const ack = parse<PubAck>(reply)
+    // So does an older server say it.
+    return ack.seq === 0 ? new JetStreamError(DUPLICATE_UNDER_WAY, 'an earlier try is under way') : ack
+  } catch (error) {
+    return error as Error
   }
 }
 

@@ -233,13 +233,13 @@ export class JetStreamBroker implements Broker {
 
   #take (room: string, joined: Joined, message: Msg): void {
     const header = headersOf(message)
-    const [sequence, messageId] = [Number(header('Nats-Sequence')), header('Nats-Msg-Id')]
+    const [sequence, before, messageId] = [Number(header('Nats-Sequence')), Number(header('Nats-Last-Sequence')), header('Nats-Msg-Id')]
     if (!this.#sequences.follows(sequence, messageId, this.#orderly)) this.#certainty.doubt()
     this.#certainty.take(() => {
       if (this.#rooms.get(room) !== joined) return
       this.#keeper.see(sequence, messageId)
       const { doubts } = this.#certainty
-      joined.live.take(message, (stored) => {
+      joined.live.take({ message, sequence, before }, (stored) => {
         // What waited for its turn while doubts came is of what was before.
         if (this.#rooms.get(room) === joined && doubts === this.#certainty.doubts) this.#events?.message(room, stored)
       })

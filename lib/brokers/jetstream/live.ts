@@ -5,7 +5,6 @@ import type { Msg } from '../nats/connection.js'
 import type { Keeper } from './keeper.js'
 import type { Windows } from './window.js'
 import { notAfter } from '../../cursor.js'
-import { headersOf } from '../nats/headers.js'
 import { idAt, passing } from './lineage.js'
 import { Reorder } from './reorder.js'
 
@@ -14,6 +13,9 @@ export interface LiveOptions {
   windows: Windows
   scheduler: Scheduler
 }
+
+/** A message that was republished. `before`: the sequence of the one before it in its room, 0 where none is stored. */
+export interface Arrived { readonly message: Msg, readonly sequence: number, readonly before: number }
 
 /** A room that is subscribed to: where it stands, as far as this server was told, and what comes live of it. */
 export class Live {
@@ -50,19 +52,16 @@ export class Live {
   }
 
   /** Takes what was republished, and hands it on when its turn has come. */
-  take (message: Msg, hand: (stored: StoredMessage) => void): void {
-    const header = headersOf(message)
-    const sequence = Number(header('Nats-Sequence'))
-    const before = Number(header('Nats-Last-Sequence'))
-    const deliver = (): void => this.#deliver(message, sequence, before, hand)
+  take (arrived: Arrived, hand: (stored: StoredMessage) => void): void {
+    const { sequence, before } = arrived
     if (this.#reorder === undefined) {
-      if (this.#position === undefined || before <= this.#position.offset) return deliver()
+      if (this.#position === undefined || before <= this.#position.offset) return this.#deliver(arrived, hand)
       this.#reorder = new Reorder(this.#options.scheduler, () => this.#position?.offset ?? Infinity)
     }
-    this.#reorder.take({ sequence, before, deliver })
+    this.#reorder.take({ sequence, before, deliver: () => this.#deliver(arrived, hand) })
   }
 
-  #deliver (message: Msg, sequence: number, before: number, hand: (stored: StoredMessage) => void): void {
+  #deliver ({ message, sequence, before }: Arrived, hand: (stored: StoredMessage) => void): void {
     const { keeper, windows } = this.#options
     if (!windows.belongs(sequence)) return
     const { lineage } = keeper

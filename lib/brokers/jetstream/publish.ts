@@ -1,6 +1,6 @@
 import type { Published } from '../broker.js'
 import type { Pending } from '../publisher.js'
-import type { Api } from './api.js'
+import type { Api, PubAck } from './api.js'
 import type { Certainty } from './certainty.js'
 import type { Keeper } from './keeper.js'
 import { createHash } from 'node:crypto'
@@ -38,13 +38,15 @@ export async function publish (publishing: Publishing, subject: string, room: st
     const open = [...batch.keys()].filter((i) => results[i] === undefined)
     // What the stream is like has to be known first: it might give out sequences again.
     const known = await certainty.untilSure(deadline)
-    const answers = await Promise.all(open.map(async (i) => known ? await send(publishing, subject, batch[i] as Pending, ids[i] as string, Math.min(deadline, api.now + TRY)) : api.connection.away('the stream was not reached in time')))
+    const answers = known
+      ? await send(publishing, subject, open.map((i) => ({ text: batch[i]!.text, messageId: ids[i] as string })), Math.min(deadline, api.now + TRY))
+      : open.map(() => api.connection.away('the stream was not reached in time'))
     let last = -1
     for (const [n, answer] of answers.entries()) {
       const i = open[n] as number
       if (!(answer instanceof Error)) {
         last = i
-        results[i] = answer
+        results[i] = { id: answer.id, duplicate: answer.duplicate && batch[i]!.idempotencyKey !== undefined }
       } else if (!passes(answer)) results[i] = asAway(answer)
     }
     for (const [n, i] of open.entries()) {
@@ -58,23 +60,36 @@ export async function publish (publishing: Publishing, subject: string, room: st
   }
 }
 
-async function send ({ api, keeper, certainty }: Publishing, subject: string, { text, idempotencyKey }: Pending, messageId: string, deadline: number): Promise<Published | Error> {
+/** Stores messages, in one try, and answers what became of each. */
+async function send ({ api, keeper, certainty }: Publishing, subject: string, messages: ReadonlyArray<{ text: string, messageId: string }>, deadline: number): Promise<Array<Published | Error>> {
   const { high, epoch } = keeper
-  try {
-    const { seq, duplicate = false } = await api.publish(subject, text, messageId, deadline)
-    const again = !duplicate && seq <= high
-    if (again) {
-      keeper.prove(seq, epoch)
+  const results: Array<Published | Error | undefined> = messages.map(() => undefined)
+  const late: Array<Promise<void>> = []
+  const accept = ({ seq, duplicate = false }: PubAck, place: number): void => {
+    // Nobody would find it.
+    if (seq <= keeper.lineage.segments[0]!.start) results[place] = new JetStreamError(STREAM_NOT_FOUND, 'the stream was another one')
+    else {
+      keeper.see(seq, messages[place]!.messageId)
+      results[place] = { id: idAt(keeper.lineage, seq), duplicate }
+    }
+  }
+  const failure = await api.publish(subject, messages, deadline, (answer, place) => {
+    if (answer instanceof Error) {
+      results[place] = answer
+      return
+    }
+    if (answer.duplicate !== true && answer.seq <= high) {
+      keeper.prove(answer.seq, epoch)
       certainty.doubt()
     }
-    if (!certainty.isSure && !await certainty.untilSure(deadline)) return api.connection.away('it is not known what became of the stream')
-    // Nobody would find it.
-    if (seq <= keeper.lineage.segments[0]!.start) return new JetStreamError(STREAM_NOT_FOUND, 'the stream was another one')
-    keeper.see(seq, messageId)
-    return { id: idAt(keeper.lineage, seq), duplicate: duplicate && idempotencyKey !== undefined }
-  } catch (error) {
-    return error as Error
-  }
+    if (certainty.isSure) return accept(answer, place)
+    late.push(certainty.untilSure(deadline).then((sure) => {
+      if (sure) accept(answer, place)
+      else results[place] = api.connection.away('it is not known what became of the stream')
+    }))
+  }).catch((error: Error) => error)
+  await Promise.all(late)
+  return results.map((result) => result ?? failure as Error)
 }
 
 /** Ids are the stream's, and keys the room's. */

@@ -1,5 +1,6 @@
 import type { NatsConnection as Client, Msg, MsgHdrs, ServerInfo } from '@nats-io/transport-node'
 import type { Scheduler } from '../../scheduler.js'
+import type { Question } from './inbox.js'
 import type { NatsOptions } from './url.js'
 import { InvalidArgumentError, PermissionViolationError } from '@nats-io/transport-node'
 import { errors } from '../../errors.js'
@@ -110,7 +111,7 @@ export class NatsConnection {
 
   /** Sends payloads, in order, and resolves when the server has them all; rejects where it refuses the subject, at once when the link breaks, and after `deadline`. */
   async deliver (subject: string, payloads: readonly string[], deadline: number): Promise<void> {
-    await this.#pending.add({ subject }, deadline, (resolve, reject) => {
+    await this.#pending.add({ subject }, deadline, ({ resolve, reject }) => {
       for (const payload of payloads) this.publish(subject, payload)
       this.#flush().then(resolve, reject)
     })
@@ -118,20 +119,37 @@ export class NatsConnection {
 
   /** Resolves when the server has all that was sent; rejects at once when the link breaks, and after `deadline`. */
   async flush (deadline: number): Promise<void> {
-    await this.#pending.add({}, deadline, (resolve, reject) => { this.#flush().then(resolve, reject) })
+    await this.#pending.add({}, deadline, ({ resolve, reject }) => { this.#flush().then(resolve, reject) })
   }
 
   /**
    * Asks, and resolves with the first answer. Rejects with `BrokerAway` after `deadline`, and at once where the link
    * breaks, where NATS refuses the subject, and where nobody listens to it: then `cause` is a `NoRespondersError`.
    */
-  request (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, deadline: number }): Promise<Msg> {
-    return this.#inbox.ask(subject, payload, options, (reply, resolve) => resolve(reply))
+  request (subject: string, payload: string | Uint8Array, { headers, deadline }: { headers?: MsgHdrs, deadline: number }): Promise<Msg> {
+    return this.#inbox.ask(subject, [{ payload, headers }], deadline, (answer, _, { resolve, reject }) => { if (answer instanceof Error) reject(answer); else resolve(answer) })
   }
 
   /** The same for several answers, in order: resolves when `onReply` has answered that it was the last one, and rejects with what it throws. */
-  requestMany (subject: string, payload: string | Uint8Array, { onReply, ...options }: { headers?: MsgHdrs, deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
-    return this.#inbox.ask<void>(subject, payload, options, (reply, resolve) => { if (onReply(reply)) resolve() })
+  requestMany (subject: string, payload: string | Uint8Array, { deadline, onReply }: { deadline: number, onReply: (reply: Msg) => boolean }): Promise<void> {
+    return this.#inbox.ask<void>(subject, [{ payload }], deadline, (answer, _, { resolve, reject }) => {
+      if (answer instanceof Error) return reject(answer)
+      try {
+        if (onReply(answer)) resolve()
+      } catch (error) {
+        reject(error as Error)
+      }
+    })
+  }
+
+  /** Asks several questions at once, in order: resolves when `onAnswer` was told the answer, or the error, of each; rejects where `request` does while there are questions without one. */
+  requestEach (subject: string, questions: readonly Question[], { deadline, onAnswer }: { deadline: number, onAnswer: (answer: Msg | Error, place: number) => void }): Promise<void> {
+    const open = new Set(questions.keys())
+    return this.#inbox.ask<void>(subject, questions, deadline, (answer, place, { resolve }) => {
+      if (!open.delete(place)) return
+      onAnswer(answer, place)
+      if (open.size === 0) resolve()
+    })
   }
 
   /** Subscribes, on this link and every later one. Wait for `confirmed`: it is told of there, if NATS refuses it. */

@@ -1,4 +1,4 @@
-import type { Msg } from './connection.js'
+import type { Msg, MsgHdrs } from './connection.js'
 
 const BEGIN = 'NATS/1.0\r\n'
 const END = '\r\n\r\n'
@@ -24,4 +24,9 @@ function textBefore ({ buffer, byteOffset }: Uint8Array): string | undefined {
   const start = before.lastIndexOf(BEGIN, undefined, 'latin1')
   // At the beginning of a line, lest it be the end of a value.
   return start < 0 || (start > 0 && before[start - 1] !== LF) ? undefined : before.toString('utf8', start)
+}
+
+/** One header of a message that is sent. The client's own would be checked and copied for each message; of what it is given it calls `encode`, and nothing else. */
+export function oneHeader (name: string, value: string): MsgHdrs {
+  return { encode: () => Buffer.from(`${BEGIN}${name}: ${value}${END}`) } as unknown as MsgHdrs
 }

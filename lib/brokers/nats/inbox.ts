@@ -1,10 +1,14 @@
 import type { NatsConnection as Client, Msg, MsgHdrs } from '@nats-io/transport-node'
-import type { Pending } from './pending.js'
+import type { Pending, Settle } from './pending.js'
 import { createInbox, NoRespondersError } from '@nats-io/transport-node'
+import { errors } from '../../errors.js'
+
+export interface Question { payload: string | Uint8Array, headers?: MsgHdrs | undefined }
 
 interface Owner {
   /** Throws where there is no link. */
   linked (): Client
+  /** Throws `TooLarge` where the server takes no such message. */
   publish (subject: string, payload: string | Uint8Array, options: { headers?: MsgHdrs, reply: string }): void
   away (why: string): Error
 }
@@ -13,7 +17,7 @@ interface Owner {
 export class Inbox {
   readonly #pending: Pending
   readonly #owner: Owner
-  readonly #questions = new Map<string, (reply: Msg) => void>()
+  readonly #asked = new Map<string, (reply: Msg, place: number) => void>()
   #subject: string | undefined
   #count = 0
 
@@ -34,29 +38,39 @@ export class Inbox {
     return true
   }
 
-  /** Asks, until `onReply` resolves; rejects with what that throws, and where nobody listens to `subject`. */
-  ask<T> (subject: string, payload: string | Uint8Array, { headers, deadline }: { headers?: MsgHdrs, deadline: number }, onReply: (reply: Msg, resolve: (value: T) => void) => void): Promise<T> {
+  /**
+   * Asks, all at once, and takes the answers, each with the place of its question, until `onAnswer` settles it. That is an
+   * error where nobody listens to `subject`, or the question is too large.
+   */
+  ask<T> (subject: string, questions: readonly Question[], deadline: number, onAnswer: (answer: Msg | Error, place: number, settle: Settle<T>) => void): Promise<T> {
     const token = (++this.#count).toString(36)
-    return this.#pending.add<T>({ subject, asks: true }, deadline, (resolve, reject) => {
-      this.#questions.set(token, (reply) => {
-        if (reply.data.length === 0 && reply.headers?.code === 503) {
-          reject(Object.assign(this.#owner.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }))
-          return
-        }
-        try {
-          onReply(reply, resolve)
-        } catch (error) {
-          reject(error as Error)
-        }
+    return this.#pending.add<T>({ subject, asks: true }, deadline, (settle) => {
+      this.#asked.set(token, (reply, place) => {
+        const isSilence = reply.data.length === 0 && reply.headers?.code === 503
+        onAnswer(isSilence ? Object.assign(this.#owner.away(`nobody answers on ${subject}`), { cause: new NoRespondersError(subject) }) : reply, place, settle)
       })
-      this.#owner.publish(subject, payload, { reply: `${this.#open(this.#owner.linked())}.${token}`, ...(headers !== undefined && { headers }) })
-    }, () => this.#questions.delete(token))
+      const reply = `${this.#open(this.#owner.linked())}.${token}-`
+      for (const [place, { payload, headers }] of questions.entries()) {
+        try {
+          this.#owner.publish(subject, payload, { reply: reply + place, ...(headers !== undefined && { headers }) })
+        } catch (error) {
+          if (!(error instanceof errors.TooLarge)) throw error
+          onAnswer(error, place, settle)
+        }
+      }
+    }, () => this.#asked.delete(token))
   }
 
   #open (client: Client): string {
     if (this.#subject === undefined) {
       const subject = this.#subject = createInbox()
-      client.subscribe(`${subject}.*`, { callback: (error, reply) => { if (error === null) this.#questions.get(reply.subject.slice(subject.length + 1))?.(reply) } })
+      client.subscribe(`${subject}.*`, {
+        callback: (error, reply) => {
+          if (error !== null) return
+          const dash = reply.subject.indexOf('-', subject.length)
+          this.#asked.get(reply.subject.slice(subject.length + 1, dash))?.(reply, Number(reply.subject.slice(dash + 1)))
+        }
+      })
     }
     return this.#subject
   }

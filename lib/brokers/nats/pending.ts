@@ -8,6 +8,12 @@ interface Waiting {
   reject (error: Error): void
 }
 
+/** Ends a wait. What comes later is ignored. */
+export interface Settle<T> {
+  resolve (value: T): void
+  reject (error: Error): void
+}
+
 /** What waits for the other side. */
 export class Pending {
   readonly #scheduler: Scheduler
@@ -24,7 +30,7 @@ export class Pending {
   }
 
   /** Runs `work` until it resolves, or rejects, or is rejected here, or the deadline passes; and then `ended`. */
-  add<T = void> ({ subject, asks = false }: { subject?: string, asks?: boolean }, deadline: number, work: (resolve: (value: T) => void, reject: (error: Error) => void) => void, ended?: () => void): Promise<T> {
+  add<T = void> ({ subject, asks = false }: { subject?: string, asks?: boolean }, deadline: number, work: (settle: Settle<T>) => void, ended?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
         this.#waiting.delete(waiting)
@@ -42,10 +48,13 @@ export class Pending {
       this.#waiting.add(waiting)
       this.#alarmAt(deadline)
       try {
-        work((value) => {
-          end()
-          resolve(value)
-        }, waiting.reject)
+        work({
+          resolve: (value) => {
+            end()
+            resolve(value)
+          },
+          reject: waiting.reject
+        })
       } catch (error) {
         waiting.reject(error as Error)
       }
