@@ -43,6 +43,7 @@ export class NatsConnection {
   /** What is sent to the subscriptions comes; before that some may, and other not. */
   #settled = false
   #flushed: Promise<void> | undefined
+  #gathering: Promise<void> | undefined
 
   /** `name` is what NATS shows of it. */
   constructor (options: NatsOptions, scheduler: Scheduler, events: ConnectionEvents, name = 'fastify-fan-out') {
@@ -142,10 +143,11 @@ export class NatsConnection {
     })
   }
 
-  /** Asks several questions at once, in order: resolves when `onAnswer` was told the answer, or the error, of each; rejects where `request` does while there are questions without one. */
-  requestEach (subject: string, questions: readonly Question[], { deadline, onAnswer }: { deadline: number, onAnswer: (answer: Msg | Error, place: number) => void }): Promise<void> {
+  /** Asks several questions at once, in order, at the end of this turn of the event loop: what is asked in it goes out in one system call. Resolves when `onAnswer` was told the answer, or the error, of each; rejects where `request` does while there are questions without one. */
+  async requestEach (subject: string, questions: readonly Question[], { deadline, onAnswer }: { deadline: number, onAnswer: (answer: Msg | Error, place: number) => void }): Promise<void> {
+    await (this.#gathering ??= this.#turn().then(() => { this.#gathering = undefined }))
     const open = new Set(questions.keys())
-    return this.#inbox.ask<void>(subject, questions, deadline, (answer, place, { resolve }) => {
+    await this.#inbox.ask<void>(subject, questions, deadline, (answer, place, { resolve }) => {
       if (!open.delete(place)) return
       onAnswer(answer, place)
       if (open.size === 0) resolve()
