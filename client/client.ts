@@ -8,13 +8,16 @@ import { webSocketLink } from './websocket-link.js'
 
 /** With what stands where they say nothing. */
 type Options = Pick<ConnectOptions, 'token' | 'storage' | 'share'> & Required<Pick<ConnectOptions, 'transport'>> & Omit<LinkOptions, 'token' | 'transport' | 'fallback'>
-interface Publish { frame: Frame, resolve (result: Published): void, reject (error: unknown): void }
+/** `made`: its key is one of ours. */
+interface Publish { frame: Frame, made: boolean | undefined, resolve (result: Published): void, reject (error: unknown): void }
 /** What is used of a page, where there is one. */
 interface Page { document?: { hidden: boolean }, addEventListener?: EventTarget['addEventListener'] }
 type Timer = ReturnType<typeof setTimeout>
 
 /** Codes of errors that say "not now". */
 const FOR_NOW = /AWAY|CLOSING|CANCELLED|SLOW|SNAPSHOT|INTERNAL/
+/** Of a server whose broker takes no keys: one that we made is good. */
+const NO_KEYS = /IDEMPOTENCY/
 
 const openLink: OpenLink = async (options, events) => options.transport === 'events' ? new (await import('./event-streams.js')).EventStreams(options, events) : webSocketLink(options, events)
 
@@ -35,6 +38,8 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
   /** The server wants to be left alone until then. */
   #pausedUntil = 0
   #attempts = 0
+  /** None where the server's broker takes no keys. */
+  #newKey: (() => string) | undefined = newKey
   /** How often in a row a WebSocket was lost before it was open. */
   #blocked = 0
   #connecting: Timer | undefined
@@ -69,20 +74,20 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
     return room
   }
 
-  publish (room: string, data: unknown, { idempotencyKey = newKey(), signal }: PublishOptions = {}): Promise<Published> {
+  publish (room: string, data: unknown, { idempotencyKey, signal }: PublishOptions = {}): Promise<Published> {
+    const ref = ++this.refs
     let over: undefined | (() => void)
     return new Promise<Published>((resolve, reject) => {
       this.#alive()
-      const ref = ++this.refs
       // As it is now: it may be sent again later.
-      const frame = { type: 'publish', room, data: JSON.parse(JSON.stringify(data)), idempotencyKey, ref }
-      this.#publishes.set(ref, { frame, resolve, reject })
-      over = onAbort(signal, () => {
-        this.#publishes.delete(ref)
-        reject(signal!.reason ?? new FanOutError('FAN_OUT_ERR_ABORTED', 'aborted'))
-      })
-      if (this.#linked && this.#publishes.has(ref)) this.#link!.send(frame)
-    }).finally(() => over?.())
+      const frame = { type: 'publish', room, data: JSON.parse(JSON.stringify(data)), idempotencyKey: idempotencyKey ?? this.#newKey?.(), ref }
+      this.#publishes.set(ref, { frame, made: !idempotencyKey, resolve, reject })
+      over = onAbort(signal, () => reject(signal!.reason ?? new FanOutError('FAN_OUT_ERR_ABORTED', 'aborted')))
+      if (this.#linked && !signal?.aborted) this.#link!.send(frame)
+    }).finally(() => {
+      this.#publishes.delete(ref)
+      over?.()
+    })
   }
 
   /** `error`: why, where it was not asked for. */
@@ -96,7 +101,7 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
     this.#rooms.clear()
     this.#unlink()
     this.#become('closed', error)
-    this.#reject(error ?? closed())
+    this.#reject(error ?? closed(), true)
   }
 
   // --- what rooms ask
@@ -162,18 +167,20 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
       this.#become('open')
       if (this.#closing.signal.aborted) return
     }
-    const { type, ref } = frame
+    const { type, ref, code } = frame
     const publish = this.#publishes.get(ref)
     // What is no name of a room is not repeated.
     const room = this.#rooms.get(frame.room!) ?? [...this.#rooms.values()].find((room) => room.ref === ref)
     if (type === 'authenticated') this.#renewBefore(frame['expiresAt'] as number)
     else if (publish && (type === 'published' || type === 'error')) {
-      this.#publishes.delete(ref)
-      if (type === 'error') publish.reject(errorOf(frame))
+      if (publish.made && NO_KEYS.test(code as string)) {
+        publish.frame['idempotencyKey'] = publish.made = this.#newKey = undefined
+        this.#link!.send(publish.frame)
+      } else if (type === 'error') publish.reject(errorOf(frame))
       else publish.resolve({ id: frame['id'] as string, duplicate: !!frame['duplicate'] })
     } else if (!room) {
       // It was left.
-    } else if (type === 'error' ? ref === room.ref : type === 'unsubscribed' && (room.state === 'joined' || !room.ref) && frame['code'] !== 'FAN_OUT_UNSUBSCRIBED') this.#refused(room, errorOf(frame))
+    } else if (type === 'error' ? ref === room.ref : type === 'unsubscribed' && (room.state === 'joined' || !room.ref) && code !== 'FAN_OUT_UNSUBSCRIBED') this.#refused(room, errorOf(frame))
     else room.take(frame)
   }
 
@@ -189,9 +196,9 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
   #lost (why: Lost): void {
     const { code, opened } = why
     this.#blocked = this.#link!.transport === 'events' ? (opened ? 1 : 0) : code === 1006 && !opened ? this.#blocked + 1 : 0
-    this.#unlink()
     // Nobody knows which frame was too large; it would be again.
-    if (code === 1009) this.#reject(lostError(why))
+    if (this.#linked) this.#reject(lostError(why), code === 1009)
+    this.#unlink()
     if (code === 1008 || code === 4403 || (code === 4401 && typeof this.#options.token !== 'function')) this.close(lostError(why))
     else this.#later(why)
   }
@@ -260,9 +267,9 @@ export class FanOutClient extends Emitter<ClientEvents> implements Client, RoomH
     if (this.state === 'closed') throw closed()
   }
 
-  #reject (error: Error): void {
-    for (const { reject } of this.#publishes.values()) reject(error)
-    this.#publishes.clear()
+  /** All, or those that would be published again if they were sent again. */
+  #reject (error: Error, all: boolean): void {
+    for (const { frame, reject } of this.#publishes.values()) if (all || !frame['idempotencyKey']) reject(error)
   }
 }
 
@@ -280,5 +287,5 @@ function closed (): FanOutError {
 
 /** Unlikely ever to be made twice; `crypto.randomUUID` is missing on pages without https. */
 function newKey (): string {
-  return Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2)
+  return `${Math.random()}${Math.random()}`
 }

@@ -88,7 +88,7 @@ export class EventStreams implements Link {
   }
 
   #publish ({ room, ref, data, idempotencyKey }: RoomFrame): Promise<void> {
-    const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey as string }
+    const headers = { 'content-type': 'application/json', ...(idempotencyKey as string && { 'idempotency-key': idempotencyKey as string }) }
     return this.#ask({ room, ref }, '', { method: 'POST', headers, body: JSON.stringify(data), signal: this.#end.signal }, async (response) => {
       this.#events.frame({ ...await response.json() as object, type: 'published', ref })
     })

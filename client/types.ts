@@ -86,7 +86,11 @@ export interface JoinOptions {
 }
 
 export interface PublishOptions {
-  /** Publishing again under the same key, within some minutes, publishes nothing. One is made up, so that what is sent again after a reconnect is published once. */
+  /**
+   * Publishing again under the same key, within some minutes, publishes nothing. One is made up, so that what is sent again after a reconnect is published
+   * once. Where the server's broker takes no keys (`nats:`) a publish goes without, and is rejected with FAN_OUT_ERR_CONNECTION if the connection breaks
+   * before its answer: it may have been published.
+   */
   idempotencyKey?: string
   /** Gives up waiting; whether it was published is then unknown. */
   signal?: AbortSignal
