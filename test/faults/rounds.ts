@@ -1,12 +1,9 @@
-import type { World } from './troubles.js'
+import type { Stage } from './stage.js'
+import type { Arena, World } from './troubles.js'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { until } from '../helpers.js'
-import { RedisServer } from '../redis-server.js'
 import { Random } from '../simulation/clock.js'
-import { Proxy } from './proxy.js'
-import { behindProxies } from './servers.js'
-import { Stage } from './stage.js'
-import { lossless, lossy } from './troubles.js'
+import { jetStream } from './jetstream-troubles.js'
+import { redis } from './redis-troubles.js'
 
 /** What a round came to. */
 export interface Counts {
@@ -24,23 +21,26 @@ export interface Counts {
 
 export interface Round extends Counts {
   seed: number
-  /** Whether Redis lost something. */
+  /** Whether the broker lost something. */
   lossy: boolean
   troubles: string[]
   /** In words. Where nothing was lost, a gap is wrong as well. */
   wrong: string[]
 }
 
-/** What would be a test's: it ends with the round. */
-class Scope {
+/** What is used of a test. */
+export interface Teardown { teardown (work: () => unknown): void, comment (text: string): void }
+
+/** It ends with the round. */
+class Scope implements Teardown {
   readonly #teardowns: Array<() => unknown> = []
   teardown (work: () => unknown): void { this.#teardowns.push(work) }
   comment (): void {}
   async close (): Promise<void> { for (const work of this.#teardowns.reverse()) await work() }
 }
 
-/** New servers on a new Redis, a few troubles in the middle of traffic and of coming and going, and what the oracle says in the end. */
-export async function round (seed: number): Promise<Round> {
+/** A round: new servers on a new broker, a few troubles in the middle of traffic and of coming and going, and what the oracle says in the end. */
+async function round<In extends World> (arena: Arena<In>, seed: number): Promise<Round> {
   const scope = new Scope()
   const random = new Random(seed)
   const isLossy = random.chance(0.5)
@@ -48,8 +48,8 @@ export async function round (seed: number): Promise<Round> {
   try {
     // Where something is lost anyway, the window may move past who is away.
     const size = isLossy && random.chance(0.3) ? 40 : 100_000
-    const world = await start(scope, random.upTo(1e9), size)
-    await worry(world, random, result)
+    const world = await arena.start(scope, random.upTo(1e9), size)
+    await worry(arena, world, random, result)
     await account(world.stage, result)
   } catch (error) {
     result.wrong.push(String(error))
@@ -59,17 +59,7 @@ export async function round (seed: number): Promise<Round> {
   return result
 }
 
-async function start (scope: Scope, seed: number, size: number): Promise<World> {
-  const args = ['--appendonly', 'yes', '--appendfsync', 'always', '--aof-load-truncated', 'yes', '--busy-reply-threshold', '200']
-  const redis = await RedisServer.start(scope, args)
-  const link = await Proxy.start(scope, redis.port)
-  const replica = await RedisServer.start(scope, [...args, '--replicaof', '127.0.0.1', String(link.port)])
-  await until(async () => /master_link_status:up/.test(await replica.admin.info('replication')), 'replication', 10_000)
-  const stage = await Stage.start(scope, { servers: await behindProxies(scope, redis.port, { options: { history: { size } } }), seed })
-  return { redis, replica, link, stage }
-}
-
-async function worry (world: World, random: Random, { lossy: isLossy, troubles }: Round): Promise<void> {
+async function worry<In extends World> ({ lossless, lossy }: Arena<In>, world: In, random: Random, { lossy: isLossy, troubles }: Round): Promise<void> {
   const { stage } = world
   const make = async (): Promise<void> => {
     for (let i = random.upTo(3), loses = random.upTo(i); i >= 0; i--) {
@@ -101,4 +91,11 @@ async function account (stage: Stage, result: Round): Promise<void> {
   if (!result.lossy && verdict.gaps > 0) result.wrong.push(`gaps, where nothing was lost: ${stage.state()}`)
   for (const { result: what } of stage.outcomes) if (what !== 'pending') result[what]++
   result.delivered = stage.listeners.reduce((sum, { texts }) => sum + texts.length, 0)
+}
+
+/** Makes a round of a seed, on each broker that there are troubles for. */
+export const rounds: Record<'redis' | 'jetstream' | 'jetstream-2.9', (seed: number) => Promise<Round>> = {
+  redis: async (seed) => await round(redis, seed),
+  jetstream: async (seed) => await round(jetStream('nats-current'), seed),
+  'jetstream-2.9': async (seed) => await round(jetStream('nats'), seed)
 }

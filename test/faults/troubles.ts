@@ -1,27 +1,30 @@
-import type { RedisServer } from '../redis-server.js'
+import type { Teardown } from './rounds.js'
 import type { Proxy } from './proxy.js'
 import type { StageServer } from './servers.js'
 import type { Stage } from './stage.js'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { until } from '../helpers.js'
 
-/** What troubles are made to: a stage whose servers are behind proxies, on a Redis that has a replica behind another. */
-export interface World {
-  stage: Stage
-  redis: RedisServer
-  /** As long as there is one. */
-  replica: RedisServer | undefined
-  link: Proxy
+/** What troubles are made to: a stage whose servers are behind proxies, and the broker behind these. */
+export interface World { stage: Stage }
+
+export type Trouble<In extends World = World> = (world: In) => Promise<unknown>
+
+/** A broker that rounds are made on, and what can happen to it. */
+export interface Arena<In extends World> {
+  /** `size`: so many messages a room are kept. */
+  start (scope: Teardown, seed: number, size: number): Promise<In>
+  /** Nobody is to notice these. */
+  readonly lossless: Readonly<Record<string, Trouble<In>>>
+  /** The broker loses what it acknowledged. */
+  readonly lossy: Readonly<Record<string, Trouble<In>>>
 }
 
-type Trouble = (world: World) => Promise<unknown>
-
-function proxyOf (server: StageServer): Proxy {
+export function proxyOf (server: StageServer): Proxy {
   return server.proxy as Proxy
 }
 
 /** One server of the stage. */
-function one ({ stage }: World): Proxy {
+export function one ({ stage }: World): Proxy {
   return proxyOf(stage.pick(stage.servers))
 }
 
@@ -32,115 +35,13 @@ async function stalled (world: World, which: 'all' | 'live', most: number): Prom
   proxy.flow()
 }
 
-/** Of a Redis that may have been a replica, and is none any more. */
-async function start (redis: RedisServer): Promise<void> {
-  await redis.start('--replicaof', 'no', 'one')
-}
-
-async function promote (world: World): Promise<void> {
-  const { redis, stage, replica } = world
-  await redis.kill()
-  world.link.close()
-  await replica!.admin.call('REPLICAOF', 'NO', 'ONE')
-  world.redis = replica!
-  world.replica = undefined
-  // Some find it sooner than others.
-  for (const server of stage.servers) {
-    proxyOf(server).point(world.redis.port)
-    await sleep(stage.random.upTo(300))
-  }
-}
-
-/** Writes to Redis until `enough`. */
-async function fill ({ redis, stage }: World, enough: () => Promise<boolean>): Promise<void> {
-  await until(async () => {
-    await redis.admin.mset(Array.from({ length: 100 }, (_, i) => [`filling:${stage.random.upTo(1e9)}:${i}`, 'x'.repeat(500)]).flat()).catch(() => {})
-    return await enough()
-  }, 'Redis to be full', 20_000)
-}
-
-async function usedMemory ({ redis }: World): Promise<number> {
-  return Number(/used_memory:(\d+)/.exec(await redis.admin.info('memory'))![1])
-}
-
-/** Nobody is to notice these. */
-export const lossless: Record<string, Trouble> = {
+/** Of the links to any broker. `answer`: what tells that something was stored. */
+export const links = (answer: RegExp): Record<string, Trouble> => ({
   'cut the live links': async ({ stage }) => stage.each((proxy) => proxy.cut('live')),
   'cut a server off': async (world) => one(world).cut(),
   'cut commands': async (world) => one(world).cut('commands'),
   'stall a server': async (world) => await stalled(world, 'all', 6_000),
   'stall a live link': async (world) => await stalled(world, 'live', 1_500),
   'drop messages': async ({ stage }) => stage.each((proxy) => proxy.drop(1 + stage.random.upTo(3))),
-  'lose a reply': async (world) => await Promise.race([one(world).loseReply(/\d+-\d+/), sleep(2_000)]),
-  'kill Pub/Sub': async ({ redis }) => await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'),
-  'forget scripts': async ({ redis }) => await redis.admin.script('FLUSH'),
-  'kill -9 and restart': async ({ redis, stage }) => {
-    await redis.kill()
-    await sleep(stage.random.upTo(2_000))
-    await start(redis)
-  },
-  'stop the process': async ({ redis, stage }) => {
-    redis.pause()
-    await sleep(stage.random.upTo(4_000))
-    redis.resume()
-  },
-  'a long script': async ({ redis }) => await redis.admin.eval("local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 2 do end", 0),
-  'full memory': async ({ redis, stage }) => {
-    await redis.admin.config('SET', 'maxmemory', '1')
-    await sleep(stage.random.upTo(1_000))
-    await redis.admin.config('SET', 'maxmemory', '0')
-  },
-  'a promotion that loses nothing': async (world) => {
-    const { redis, replica, stage } = world
-    if (replica === undefined) return
-    stage.each((proxy) => proxy.refuse(true))
-    await until(async () => await redis.replicated() > 0, 'the replica to have everything')
-    await promote(world)
-    stage.each((proxy) => proxy.refuse(false))
-  }
-}
-
-/** Redis loses what it acknowledged. */
-export const lossy: Record<string, Trouble> = {
-  FLUSHALL: async ({ redis }) => await redis.admin.flushall(),
-  'DEL of a meta': async ({ redis, stage }) => await redis.admin.del(`fan-out:1:{${stage.pick(stage.rooms)}}:m`),
-  'DEL of a stream': async ({ redis, stage }) => await redis.admin.del(`fan-out:1:{${stage.pick(stage.rooms)}}:s`),
-  'nothing on disk': async ({ redis }) => {
-    await redis.kill()
-    await redis.truncateAppendOnly(0)
-    await start(redis)
-  },
-  'a truncated log': async ({ redis, stage }) => {
-    const before = await redis.appendOnlyLength()
-    await stage.progress(stage.random.upTo(40))
-    await redis.kill()
-    await redis.truncateAppendOnly(before + stage.random.upTo(40))
-    await start(redis)
-  },
-  eviction: async (world) => {
-    const { redis, stage } = world
-    const metas = stage.rooms.map((room) => `fan-out:1:{${room}}:m`)
-    const most = await usedMemory(world) + 1_000_000
-    await fill(world, async () => await usedMemory(world) > most)
-    await redis.admin.config('SET', 'maxmemory-policy', 'allkeys-random')
-    await redis.admin.config('SET', 'maxmemory', String(most))
-    await fill(world, async () => await redis.admin.exists(...metas) < metas.length)
-    await redis.admin.config('SET', 'maxmemory', '0')
-    await redis.admin.config('SET', 'maxmemory-policy', 'noeviction')
-  },
-  'a promotion that loses writes': async (world) => {
-    if (world.replica === undefined) return
-    world.link.stall()
-    await world.stage.progress(1 + world.stage.random.upTo(60))
-    await promote(world)
-  },
-  'split brain': async (world) => {
-    const { link, replica, stage } = world
-    if (replica === undefined) return
-    link.stall()
-    await replica.admin.call('REPLICAOF', 'NO', 'ONE')
-    one(world).point(replica.port)
-    await stage.progress(1 + stage.random.upTo(60))
-    await promote(world)
-  }
-}
+  'lose a reply': async (world) => await Promise.race([one(world).loseReply(answer), sleep(2_000)])
+})

@@ -5,6 +5,7 @@ import type { Msg } from '../nats/connection.js'
 import type { Subscription } from '../nats/subscription.js'
 import type { NatsOptions } from '../nats/url.js'
 import type { Pending } from '../publisher.js'
+import type { Comparing } from './compare.js'
 import type { StreamWishes } from './stream.js'
 import { randomBytes } from 'node:crypto'
 import { sameCursor } from '../../cursor.js'
@@ -16,8 +17,8 @@ import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
 import { Api } from './api.js'
 import { Certainty } from './certainty.js'
+import { compare, emptyFor } from './compare.js'
 import { Keeper } from './keeper.js'
-import { isMark, passing } from './lineage.js'
 import { Live } from './live.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
@@ -59,6 +60,7 @@ export class JetStreamBroker implements Broker {
   readonly #api: Api
   readonly #keeper: Keeper
   readonly #windows: Windows
+  readonly #comparing: Comparing
   readonly #publisher: Publisher
   readonly #rooms = new Map<string, Joined>()
   readonly #certainty: Certainty
@@ -100,6 +102,7 @@ export class JetStreamBroker implements Broker {
       changed: () => this.#events?.doubt()
     })
     this.#windows = new Windows({ api: this.#api, reader: new Reader(this.#api), keeper: this.#keeper, maxAge: history.maxAge })
+    this.#comparing = { api: this.#api, keeper: this.#keeper, windows: this.#windows }
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), timeout, scheduler, (room, batch) => this.#publish(room, batch))
   }
 
@@ -140,7 +143,7 @@ export class JetStreamBroker implements Broker {
     const { position: before } = live
     const position = await this.#certainty.surely(deadline, async () => {
       const newest = await this.#windows.newest(this.#subject(room), deadline)
-      return newest === undefined ? this.#emptyFor(before) : this.#windows.top(newest.sequence)
+      return newest === undefined ? emptyFor(this.#comparing, before) : this.#windows.top(newest.sequence)
     })
     live.note(position)
     return position
@@ -158,7 +161,12 @@ export class JetStreamBroker implements Broker {
 
   async read (room: string, request: ReadRequest): Promise<Window> {
     const deadline = this.#deadline()
-    return await this.#certainty.surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
+    const live = this.#rooms.get(room)?.live
+    const stood = live?.position
+    const window = await this.#certainty.surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
+    // It was purged while it stood there: who has passed the hole is not to find another.
+    if (stood !== undefined && stood === live?.position && request.since !== undefined && sameCursor(request.since, stood) && !window.more && window.entries.every(({ type }) => type === 'gap')) live.note(window.position)
+    return window
   }
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
@@ -167,7 +175,7 @@ export class JetStreamBroker implements Broker {
       const { state: { last_seq: end } } = await this.#keeper.check(deadline)
       const tops: Cursor[] = []
       for (let i = 0; i < rooms.length; i += TOGETHER) {
-        tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => this.#compare(room, seen, end, deadline))))
+        tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => compare(this.#comparing, this.#subject(room), this.#rooms.get(room)?.live, seen, end, deadline))))
       }
       return tops
     })
@@ -190,28 +198,6 @@ export class JetStreamBroker implements Broker {
 
   async #isAlone (): Promise<boolean> {
     return await this.#connection.request(this.#names.servers, '', { deadline: this.#scheduler.now() + GREETING }).then(() => false, () => true)
-  }
-
-  #emptyFor (position: Cursor | undefined): Cursor {
-    return position !== undefined && this.#windows.holds(position) ? passing(this.#keeper.lineage, position) : this.#windows.empty()
-  }
-
-  /** Where a room stands, for this server, which stands at `seen`. */
-  async #compare (room: string, seen: Cursor, end: number, deadline: number): Promise<Cursor> {
-    const live = this.#rooms.get(room)?.live
-    const stands = live?.position !== undefined && sameCursor(live.position, seen)
-    // Nothing at all was stored since.
-    if (stands && live?.end === end) return seen
-    const { lineage } = this.#keeper
-    let newest = await this.#api.lastOfAny(this.#subject(room), deadline)
-    // Whoever was asked may be behind.
-    if (newest === undefined || newest < seen.offset || newest > this.#keeper.high) newest = (await this.#windows.newest(this.#subject(room), deadline))?.sequence
-    let top: Cursor
-    if (newest === undefined || !this.#windows.belongs(newest)) top = stands ? passing(lineage, live!.whereNothingIsStored()) : this.#emptyFor(seen)
-    else if (newest < seen.offset && isMark(lineage, seen.offset) && this.#windows.holds(seen)) top = passing(lineage, seen)
-    else top = this.#windows.top(newest)
-    if (sameCursor(top, seen)) live?.note(top, end)
-    return top
   }
 
   /** Whether the server republishes in the order in which it stores: see `Reorder`. */

@@ -4,7 +4,7 @@ import type { StoredMessage } from '../broker.js'
 import type { Msg } from '../nats/connection.js'
 import type { Keeper } from './keeper.js'
 import type { Windows } from './window.js'
-import { notAfter } from '../../cursor.js'
+import { notAfter, sameCursor } from '../../cursor.js'
 import { idAt, passing } from './lineage.js'
 import { Reorder } from './reorder.js'
 
@@ -24,6 +24,8 @@ export class Live {
   #position: Cursor | undefined
   /** When it was last known to stand there, in ms. */
   #heard = 0
+  /** When the message that it stands at came, in ms, where it came live: it is stored no longer than that. */
+  #came = -Infinity
   /** Made when it is first needed. */
   #reorder: Reorder | undefined
   readonly #options: LiveOptions
@@ -38,17 +40,22 @@ export class Live {
 
   /** It stands there now. */
   note (position: Cursor, end = 0): void {
+    if (this.#position === undefined || !sameCursor(position, this.#position)) this.#came = -Infinity
     this.#position = position
     this.#heard = this.#options.scheduler.now()
     this.end = end
   }
 
-  /** Where it stands while nothing of it is stored: where it was known to stand so short a time ago that nothing can have come, and grown too old. */
+  /**
+   * Where it stands while nothing of it is stored: where it was known to stand so short a time ago that nothing can have
+   * come, and grown too old. But where the message that it stands at should still be there, it was purged, and so may others have been that did not come.
+   */
   whereNothingIsStored (): Cursor {
     const { keeper: { lineage, bounds }, windows, scheduler } = this.#options
     const position = this.#position
+    const isYoung = (time: number): boolean => scheduler.now() - time < 0.9 * bounds.maxAge
     const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
-    return isKnown && scheduler.now() - this.#heard < 0.9 * bounds.maxAge ? position : windows.empty()
+    return isKnown && isYoung(this.#heard) && !isYoung(this.#came) ? position : windows.empty()
   }
 
   /** Takes what was republished, and hands it on when its turn has come. */
@@ -67,7 +74,10 @@ export class Live {
     const { lineage } = keeper
     const id = idAt(lineage, sequence)
     const previous = passing(lineage, before > 0 && windows.belongs(before) ? idAt(lineage, before) : this.whereNothingIsStored(), sequence)
-    if (this.#position === undefined || !notAfter(id, this.#position)) this.note(id)
+    if (this.#position === undefined || !notAfter(id, this.#position)) {
+      this.note(id)
+      this.#came = this.#options.scheduler.now()
+    }
     hand({ type: 'message', id, previous, text: message.string() })
   }
 }

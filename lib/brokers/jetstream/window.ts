@@ -17,8 +17,8 @@ export interface WindowOptions {
   maxAge: number
 }
 
-/** Where reading goes on from: after this sequence, where the reader stands at that position, behind this hole. */
-interface Start { from: number, position: Cursor, hole?: Hole }
+/** Where reading goes on from: after this sequence, where the reader stands at that position, behind this hole. `oldest`: of what was stored then. */
+interface Start { from: number, position: Cursor, hole?: Hole, oldest?: number | undefined }
 
 /**
  * Reads the windows of rooms. Sequences are the stream's, so that those of a room have holes which mean nothing. What it
@@ -33,9 +33,20 @@ export class Windows {
   }
 
   /** See `Broker.read`, of what is stored under a subject. */
-  async read (subject: string, { since, last, limit }: ReadRequest, deadline: number): Promise<Window> {
+  async read (subject: string, request: ReadRequest, deadline: number): Promise<Window> {
+    for (;;) {
+      const window = await this.#tryRead(subject, request, deadline)
+      if (window !== undefined) return window
+    }
+  }
+
+  /** Undefined where the stream is another by now, or all of it was removed meanwhile, so that it is to be done again. */
+  async #tryRead (subject: string, { since, last, limit }: ReadRequest, deadline: number): Promise<Window | undefined> {
     const newest = await this.newest(subject, deadline)
-    const start = since === undefined ? await this.#oldest(subject, newest, deadline) : await this.#judge(subject, since, newest, deadline)
+    const { keeper } = this.#options
+    const { epoch } = keeper
+    const start = since === undefined ? await this.#oldest(subject, newest, deadline, { isNew: true }) : await this.#judge(subject, since, newest, deadline)
+    if (epoch !== keeper.epoch) return undefined
     if (last !== undefined) return await this.#readLast(subject, start, newest, last, deadline)
     return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
   }
@@ -74,7 +85,7 @@ export class Windows {
   }
 
   /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a sequence that a reader has been at. */
-  async #oldest (subject: string, newest: Stored | undefined, deadline: number, after = 0): Promise<Start> {
+  async #oldest (subject: string, newest: Stored | undefined, deadline: number, { after = 0, isNew = false } = {}): Promise<Start> {
     const { keeper: { lineage }, api } = this.#options
     if (newest === undefined) {
       const position = this.empty()
@@ -83,9 +94,10 @@ export class Windows {
     }
     const oldest = await this.#first(subject, deadline) ?? newest
     // It is kept for those who stand at it.
-    if (await this.#isFull(subject, deadline)) return { from: oldest.sequence, position: idAt(lineage, oldest.sequence) }
-    const mark = lineage.marks.findLast(({ sequence }) => sequence > after && sequence < oldest.sequence)?.sequence ?? oldest.sequence - 1
-    return { from: mark, position: passing(lineage, idAt(lineage, mark), oldest.sequence) }
+    if (await this.#isFull(subject, deadline)) return { from: oldest.sequence, position: idAt(lineage, oldest.sequence), oldest: oldest.sequence }
+    // Of a mark nothing says that what came after it was not purged: it is for those who have missed nothing yet.
+    const from = (isNew ? lineage.marks.findLast(({ sequence }) => sequence < oldest.sequence)?.sequence : undefined) ?? oldest.sequence - 1
+    return { from, position: passing(lineage, idAt(lineage, from), oldest.sequence), oldest: oldest.sequence }
   }
 
   /** The oldest message that is stored of this history. */
@@ -97,11 +109,11 @@ export class Windows {
     const { lineage } = this.#options.keeper
     const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
     const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
-      const oldest = await this.#oldest(subject, newest, deadline, reason === 'expired' ? since.offset : 0)
+      const oldest = await this.#oldest(subject, newest, deadline, reason === 'expired' ? { after: since.offset } : {})
       // Whoever is known to have had more does not get it again.
-      const start = from !== undefined && from.offset > oldest.from ? { from: from.offset, position: from } : oldest
+      const start = from !== undefined && from.offset > oldest.from ? { from: from.offset, position: from, oldest: oldest.oldest } : oldest
       const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : start.from + 1)
-      return { from: start.from, position, hole: { type: 'gap', reason, id: position, ...(reason === 'forked' && from !== undefined && { from }) } }
+      return { ...start, position, hole: { type: 'gap', reason, id: position, ...(reason === 'forked' && from !== undefined && { from }) } }
     }
     if (index < 0 || since.offset < lineage.segments[index]!.start) return await hole('epoch')
     const end = endOf(lineage, index)
@@ -109,21 +121,21 @@ export class Windows {
     if (end !== undefined && since.offset > end) return await hole('forked', { epoch: since.epoch, offset: end })
     const known = isMark(lineage, since.offset)
     if (newest !== undefined && since.offset > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
-    if (await this.#isWhole(subject, since.offset, known, newest, deadline)) return { from: since.offset, position: since }
-    return await hole('expired')
+    const { whole, oldest } = await this.#isWhole(subject, since.offset, known, newest, deadline)
+    return whole ? { from: since.offset, position: since, oldest } : await hole('expired')
   }
 
   /** Whether all that came after a sequence is still there. */
-  async #isWhole (subject: string, sequence: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<boolean> {
-    const { api } = this.#options
-    if (newest?.sequence === sequence) return true
-    if (!known) return (await api.next(subject, sequence, deadline))?.sequence === sequence
-    if (newest !== undefined) {
-      const first = await this.#first(subject, deadline)
-      if (first !== undefined && first.sequence <= sequence) return true
-      if (await this.#isFull(subject, deadline)) return false
-    }
-    return this.#isYoung(sequence)
+  async #isWhole (subject: string, sequence: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<{ whole: boolean, oldest?: number | undefined }> {
+    const { api, keeper } = this.#options
+    if (newest?.sequence === sequence) return { whole: true }
+    if (!known) return { whole: (await api.next(subject, sequence, deadline))?.sequence === sequence }
+    // Nothing of the room speaks for it: the stream must be the one that the mark was made in.
+    await keeper.check(deadline)
+    if (newest === undefined) return { whole: this.#isYoung(sequence) }
+    const oldest = (await this.#first(subject, deadline))?.sequence
+    if (oldest !== undefined && oldest <= sequence) return { whole: true, oldest }
+    return { whole: !await this.#isFull(subject, deadline) && this.#isYoung(sequence), oldest }
   }
 
   /** Whether as many messages of a room are stored as may be: the oldest have been dropped, or will be. */
@@ -137,18 +149,22 @@ export class Windows {
     return isYoung(lineage, sequence, maxAge, Date.now())
   }
 
-  async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window> {
+  async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window | undefined> {
     const { reader, keeper: { lineage } } = this.#options
     let { from, position, hole } = start
     const top = newest?.sequence ?? 0
     while (from < top) {
       const page = await reader.read(subject, from + 1, limit, top, deadline)
-      const old = this.#countOld(page.messages)
-      // What has come since is not asked about: of what lies between nothing is known yet.
-      const messages = page.messages.slice(old).filter(({ sequence }) => sequence <= top)
-      if (old > 0) {
-        // Too old to be read. The last of them is where the window begins.
-        from = page.messages[old - 1]!.sequence
+      const reached = page.messages.some(({ sequence }) => sequence === top)
+      if (!reached && (!page.more || (page.messages.at(-1)?.sequence ?? 0) > top)) return undefined
+      // Of what has come since, nothing is known yet of what lies between.
+      let messages = page.messages.filter(({ sequence }) => sequence <= top)
+      const begins = Math.max(await this.#moved(subject, { ...start, from }, deadline), messages[this.#countOld(messages) - 1]?.sequence ?? 0)
+      if (begins === Infinity) return undefined
+      if (begins > from) {
+        // It is the last that cannot be read, or not for sure, where the window begins.
+        from = begins
+        messages = messages.filter(({ sequence }) => sequence > begins)
         position = passing(lineage, idAt(lineage, from), messages[0]?.sequence)
         if (told) hole = { ...(hole ?? { type: 'gap', reason: 'expired' }), id: position }
       }
@@ -162,18 +178,29 @@ export class Windows {
     let { from, position } = start
     let messages: Stored[] = []
     const top = newest?.sequence ?? 0
+    const begin = (dropped: number): void => {
+      if (dropped <= 0) return
+      from = messages[dropped - 1]!.sequence
+      position = idAt(lineage, from)
+      messages = messages.slice(dropped)
+    }
     for (let more = from < top; more;) {
       const page = await reader.read(subject, (messages.at(-1)?.sequence ?? from) + 1, PAGE, top, deadline)
       messages.push(...page.messages.filter(({ sequence }) => sequence <= top))
       more = page.more && messages.at(-1)?.sequence !== top
-      const dropped = Math.max(messages.length - last, this.#countOld(messages))
-      if (dropped > 0) {
-        from = messages[dropped - 1]!.sequence
-        position = idAt(lineage, from)
-        messages = messages.slice(dropped)
-      }
+      begin(Math.max(messages.length - last, this.#countOld(messages)))
+    }
+    if (messages.length > 0) {
+      const moved = await this.#moved(subject, { ...start, from }, deadline)
+      begin(messages.filter(({ sequence }) => sequence <= moved).length)
     }
     return this.#window(passing(lineage, position, messages[0]?.sequence), undefined, messages)
+  }
+
+  /** Where the window has moved on beyond `from` while what follows was read, so that some of that may be missing: the oldest that is stored, `Infinity` where nothing is; else 0. */
+  async #moved (subject: string, { from, oldest: before }: Start, deadline: number): Promise<number> {
+    const oldest = (await this.#first(subject, deadline))?.sequence ?? Infinity
+    return oldest > from && oldest !== before ? oldest : 0
   }
 
   #countOld (messages: readonly Stored[]): number {

@@ -1,0 +1,32 @@
+import type { Cursor } from '../../cursor.js'
+import type { Api } from './api.js'
+import type { Keeper } from './keeper.js'
+import type { Live } from './live.js'
+import type { Windows } from './window.js'
+import { sameCursor } from '../../cursor.js'
+import { isMark, passing } from './lineage.js'
+
+export interface Comparing { api: Api, keeper: Keeper, windows: Windows }
+
+/** Where a room stands in which nothing is stored, for whoever stands at `position`. */
+export function emptyFor ({ keeper, windows }: Comparing, position: Cursor | undefined): Cursor {
+  return position !== undefined && windows.holds(position) ? passing(keeper.lineage, position) : windows.empty()
+}
+
+/** Where a room stands, for this server, which stands at `seen`. `end`: of the stream. `live`: where the room is subscribed to. */
+export async function compare (comparing: Comparing, subject: string, live: Live | undefined, seen: Cursor, end: number, deadline: number): Promise<Cursor> {
+  const { api, keeper, windows } = comparing
+  const stands = live?.position !== undefined && sameCursor(live.position, seen)
+  // Nothing at all was stored since.
+  if (stands && live?.end === end) return seen
+  const { lineage } = keeper
+  let newest = await api.lastOfAny(subject, deadline)
+  // Whoever was asked may be behind.
+  if (newest === undefined || newest < seen.offset || newest > keeper.high) newest = (await windows.newest(subject, deadline))?.sequence
+  let top: Cursor
+  if (newest === undefined || !windows.belongs(newest)) top = stands ? passing(lineage, live!.whereNothingIsStored()) : emptyFor(comparing, seen)
+  else if (newest < seen.offset && isMark(lineage, seen.offset) && windows.holds(seen)) top = passing(lineage, seen)
+  else top = windows.top(newest)
+  if (sameCursor(top, seen)) live?.note(top, end)
+  return top
+}
