@@ -52,9 +52,9 @@ for (const transport of TRANSPORTS) {
     const early = client.publish(name, 'before there is a connection')
     await early
     const lost = proxy.loseReply(/-2"/)
-    const published = client.publish(name, { n: 1 })
+    const unanswered = client.publish(name, { n: 1 })
     await lost
-    t.strictSame(await published, { id: (await app.rooms.history(name)).messages[1]?.id, duplicate: true })
+    t.strictSame(await unanswered, { id: (await app.rooms.history(name)).messages[1]?.id, duplicate: true })
     await until(() => client.state === 'waiting' || client.state === 'open')
     const data = { n: 2 }
     proxy.refuse(true)
@@ -64,7 +64,9 @@ for (const transport of TRANSPORTS) {
     await t.rejects(given, { name: 'TimeoutError' })
     proxy.refuse(false)
     await waiting
-    t.strictSame((await app.rooms.history(name)).messages.map(({ data }) => data), ['before there is a connection', { n: 1 }, { n: 2 }])
+    // What was given up may have been under way: whether it was published is not known.
+    const published = (await app.rooms.history(name)).messages.map(({ data }) => data).filter((data) => data !== 'given up')
+    t.strictSame(published, ['before there is a connection', { n: 1 }, { n: 2 }])
   })
 
   test(`over ${transport}, a server's refusal of a publish is its rejection, and all else goes on`, async (t) => {
