@@ -65,8 +65,9 @@ for (const transport of TRANSPORTS) {
     proxy.refuse(false)
     await waiting
     // What was given up may have been under way: whether it was published is not known.
-    const published = (await app.rooms.history(name)).messages.map(({ data }) => data).filter((data) => data !== 'given up')
-    t.strictSame(published, ['before there is a connection', { n: 1 }, { n: 2 }])
+    const all = (await app.rooms.history(name)).messages.map(({ data }) => data)
+    t.ok(all.filter((data) => data === 'given up').length <= 1)
+    t.strictSame(all.filter((data) => data !== 'given up'), ['before there is a connection', { n: 1 }, { n: 2 }])
   })
 
   test(`over ${transport}, a server's refusal of a publish is its rejection, and all else goes on`, async (t) => {
