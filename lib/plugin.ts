@@ -33,7 +33,7 @@ export async function fanOut (app: FastifyInstance, options: FanOutOptions): Pro
     scheduler: systemScheduler,
     linger: settings.linger,
     timeout: settings.brokerOptions.publishTimeout,
-    limits: { tail: { bytes: Math.min(TAIL, history.bytes), messages: history.size, maxAge: history.maxAge }, inbox: INBOX, page: history.size, replay: settings.limits.replay, slice: SLICE },
+    limits: { tail: { bytes: Math.min(TAIL, history.bytes), messages: history.size, maxAge: history.maxAge }, inbox: INBOX, page: Math.max(history.size, PAGE), replay: settings.limits.replay, slice: SLICE },
     // The servers' own rooms are no affair of the app's; and one whose snapshot fails is ended.
     snapshot: snapshot && (async (room) => isRoomName(room) ? JSON.stringify(await snapshot(room)) : undefined)
   })
@@ -96,6 +96,8 @@ function welcomeOf ({ heartbeat, limits: { frame, roomsPerConnection, framesPerS
   return (connection) => `{"type":"welcome","protocol":1,"connection":"${connection}",${rest}`
 }
 
+// Messages that one read asks for, or as many as a window has: a broker may keep more than that.
+const PAGE = 1_000
 // Of a room's tail, in bytes, and of the messages that wait for its repair.
 const TAIL = 1024 * 1024
 const INBOX = 1_000

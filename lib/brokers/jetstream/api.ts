@@ -38,6 +38,7 @@ export interface StreamConfig {
   max_msgs_per_subject: number
   max_msgs: number
   max_bytes: number
+  max_msg_size?: number
   /** In ns, as all times. */
   max_age: number
   duplicate_window: number

@@ -5,6 +5,7 @@ import type { Live } from './live.js'
 import type { Windows } from './window.js'
 import { sameCursor } from '../../cursor.js'
 import { isMark, passing } from './lineage.js'
+import { placeOf } from './pack.js'
 
 export interface Comparing { api: Api, keeper: Keeper, windows: Windows }
 
@@ -20,12 +21,13 @@ export async function compare (comparing: Comparing, subject: string, live: Live
   // Nothing at all was stored since.
   if (stands && live?.end === end) return seen
   const { lineage } = keeper
+  const place = placeOf(seen)
   let newest = await api.lastOfAny(subject, deadline)
   // Whoever was asked may be behind.
-  if (newest === undefined || newest < seen.offset || newest > keeper.high) newest = (await windows.newest(subject, deadline))?.sequence
+  if (newest === undefined || newest < place || newest > keeper.high) newest = (await windows.newest(subject, deadline))?.sequence
   let top: Cursor
   if (newest === undefined || !windows.belongs(newest)) top = stands ? passing(lineage, live!.whereNothingIsStored()) : emptyFor(comparing, seen)
-  else if (newest < seen.offset && isMark(lineage, seen.offset) && windows.holds(seen)) top = passing(lineage, seen)
+  else if (newest < place && isMark(lineage, place) && windows.holds(seen)) top = passing(lineage, seen)
   else top = windows.top(newest)
   if (sameCursor(top, seen)) live?.note(top, end)
   return top

@@ -225,7 +225,7 @@ export class JetStreamBroker implements Broker {
       if (this.#rooms.get(room) !== joined) return
       this.#keeper.see(sequence, messageId)
       const { doubts } = this.#certainty
-      joined.live.take({ message, sequence, before }, (stored) => {
+      joined.live.take({ message, sequence, before, messageId }, (stored) => {
         // What waited for its turn while doubts came is of what was before.
         if (this.#rooms.get(room) === joined && doubts === this.#certainty.doubts) this.#events?.message(room, stored)
       })

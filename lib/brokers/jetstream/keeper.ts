@@ -34,7 +34,7 @@ export class Keeper {
   readonly #options: KeeperOptions
   #lineage: Lineage | undefined
   #adoptions = 0
-  #bounds: Bounds = { perRoom: Infinity, maxAge: Infinity }
+  #bounds: Bounds = { perRoom: Infinity, maxAge: Infinity, bytes: Infinity }
   #high: Witness = { sequence: 0, messageId: '' }
   /** Highest when the stream was checked before. */
   #witnesses: Witness[] = []

@@ -1,4 +1,5 @@
 import type { Cursor } from '../../cursor.js'
+import { offsetOf, placeOf } from './pack.js'
 
 /**
  * A stretch of the stream's history under one epoch: the sequences above `start`, up to where the next one begins (the
@@ -85,11 +86,11 @@ export function lastMark ({ marks }: Lineage): Mark {
   return marks.at(-1) as Mark
 }
 
-/** The position of the message that is stored at a sequence. */
-export function idAt ({ segments }: Lineage, sequence: number): Cursor {
+/** The position of the message at a place. */
+export function idAt ({ segments }: Lineage, place: number): Cursor {
   let index = segments.length - 1
-  while (index > 0 && segments[index]!.start >= sequence) index--
-  return { epoch: segments[index]!.epoch, offset: sequence }
+  while (index > 0 && segments[index]!.start >= place) index--
+  return { epoch: segments[index]!.epoch, offset: offsetOf(place) }
 }
 
 /** Where a segment ends: where the next begins. */
@@ -97,16 +98,16 @@ export function endOf ({ segments }: Lineage, index: number): number | undefined
   return segments[index + 1]?.start
 }
 
-/** The flagged segment, the last one where there are several, that a reader passes into on the way from one sequence to a message at another (to the end, where none is given). */
+/** The flagged segment, the last one where there are several, that a reader passes into on the way from one place to a message at another (to the end, where none is given). */
 function flaggedBetween ({ segments }: Lineage, from: number, to = Infinity): Segment | undefined {
   return segments.findLast(({ start, flagged }, i) => flagged && i > 0 && start >= from && start < to)
 }
 
-/** Where a reader at `position` stands once it has passed the last flagged boundary before a message (before the end, where none is given). */
+/** Where a reader at `position` stands once it has passed the last flagged boundary before a message at a place (before the end, where none is given). */
 export function passing (lineage: Lineage, position: Cursor, to?: number): Cursor {
-  const passed = flaggedBetween(lineage, position.offset, to)
+  const passed = flaggedBetween(lineage, placeOf(position), to)
   if (passed === undefined || passed.epoch === position.epoch) return position
-  return { epoch: passed.epoch, offset: passed.start }
+  return { epoch: passed.epoch, offset: offsetOf(passed.start) }
 }
 
 /** Whether nothing that was stored after a sequence can have grown older than `maxAge` ms. */
@@ -117,6 +118,6 @@ export function isYoung ({ marks }: Lineage, sequence: number, maxAge: number, n
   return mark !== undefined && now - mark.time < 0.9 * maxAge
 }
 
-export function isMark ({ marks, segments }: Lineage, sequence: number): boolean {
-  return marks.some((mark) => mark.sequence === sequence) || segments.some(({ start }) => start === sequence)
+export function isMark ({ marks, segments }: Lineage, place: number): boolean {
+  return marks.some(({ sequence }) => sequence === place) || segments.some(({ start }) => start === place)
 }

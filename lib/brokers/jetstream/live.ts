@@ -6,6 +6,7 @@ import type { Keeper } from './keeper.js'
 import type { Windows } from './window.js'
 import { notAfter, sameCursor } from '../../cursor.js'
 import { idAt, passing } from './lineage.js'
+import { offsetOf, placeOf, placesOf, textsOf } from './pack.js'
 import { Reorder } from './reorder.js'
 
 export interface LiveOptions {
@@ -14,8 +15,8 @@ export interface LiveOptions {
   scheduler: Scheduler
 }
 
-/** A message that was republished. `before`: the sequence of the one before it in its room, 0 where none is stored. */
-export interface Arrived { readonly message: Msg, readonly sequence: number, readonly before: number }
+/** What was stored as one, and republished. `before`: the sequence of what was before it in its room, 0 where nothing is stored. */
+export interface Arrived { readonly message: Msg, readonly sequence: number, readonly before: number, readonly messageId: string }
 
 /** A room that is subscribed to: where it stands, as far as this server was told, and what comes live of it. */
 export class Live {
@@ -62,22 +63,28 @@ export class Live {
   take (arrived: Arrived, hand: (stored: StoredMessage) => void): void {
     const { sequence, before } = arrived
     if (this.#reorder === undefined) {
-      if (this.#position === undefined || before <= this.#position.offset) return this.#deliver(arrived, hand)
-      this.#reorder = new Reorder(this.#options.scheduler, () => this.#position?.offset ?? Infinity)
+      if (this.#position === undefined || before <= placeOf(this.#position)) return this.#deliver(arrived, hand)
+      this.#reorder = new Reorder(this.#options.scheduler, () => this.#position === undefined ? Infinity : placeOf(this.#position))
     }
     this.#reorder.take({ sequence, before, deliver: () => this.#deliver(arrived, hand) })
   }
 
-  #deliver ({ message, sequence, before }: Arrived, hand: (stored: StoredMessage) => void): void {
+  #deliver ({ message, sequence, before, messageId }: Arrived, hand: (stored: StoredMessage) => void): void {
     const { keeper, windows } = this.#options
     if (!windows.belongs(sequence)) return
     const { lineage } = keeper
     const id = idAt(lineage, sequence)
-    const previous = passing(lineage, before > 0 && windows.belongs(before) ? idAt(lineage, before) : this.whereNothingIsStored(), sequence)
+    const texts = textsOf({ text: message.string(), messageId })
+    const places = placesOf(sequence, texts.length)
+    let previous = passing(lineage, before > 0 && windows.belongs(before) ? idAt(lineage, before) : this.whereNothingIsStored(), places[0])
     if (this.#position === undefined || !notAfter(id, this.#position)) {
       this.note(id)
       this.#came = this.#options.scheduler.now()
     }
-    hand({ type: 'message', id, previous, text: message.string() })
+    for (const [i, text] of texts.entries()) {
+      const one = { epoch: id.epoch, offset: offsetOf(places[i] as number) }
+      hand({ type: 'message', id: one, previous, text })
+      previous = one
+    }
   }
 }

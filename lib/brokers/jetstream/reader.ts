@@ -1,8 +1,10 @@
 import type { Subscription } from '../nats/subscription.js'
 import type { Api, Stored } from './api.js'
+import type { Placed } from './pack.js'
 import { createInbox } from '@nats-io/transport-node'
 import { errors } from '../../errors.js'
 import { numberIn } from './api.js'
+import { textsOf, unpack } from './pack.js'
 
 // How long a page may take, in ms, before it is asked for in another way.
 const PATIENCE = 2_000
@@ -13,9 +15,9 @@ const INACTIVE = 5e9
 const MOST = 1024 * 1024
 const SOME = 16
 
-/** Messages of one subject, oldest first. */
-export interface Page {
-  messages: Stored[]
+/** What is stored under one subject, oldest first. */
+interface Page {
+  packs: Stored[]
   /** Whether there are more behind them. */
   more: boolean
 }
@@ -34,10 +36,27 @@ export class Reader {
   }
 
   /**
-   * From a sequence on, at most so many. `top` is the sequence of a message that is certainly there: batches and consumers
-   * are served by any of the nodes that keep the stream, which can be behind. What they lack is read from the leader.
+   * The messages after a place, at most so many, and whether there are more behind them. `newest` is certainly there: batches
+   * and consumers are served by any of the nodes that keep the stream, which can be behind. What they lack is read from the leader.
    */
-  async read (subject: string, from: number, limit: number, top: number, deadline: number): Promise<Page> {
+  async read (subject: string, after: number, limit: number, newest: Stored, deadline: number): Promise<{ messages: Placed[], more: boolean }> {
+    const messages: Placed[] = []
+    let [from, size, packs, more] = [Math.floor(after) + 1, 0, 0, true]
+    while (more && messages.length < limit && size < MOST) {
+      // How many are in a pack is not known before.
+      const each = messages.length === 0 ? textsOf(newest).length : Math.max(1, messages.length / packs)
+      const page = await this.#page(subject, from, Math.ceil((limit - messages.length) / each), newest.sequence, deadline)
+      messages.push(...page.packs.flatMap(unpack).filter(({ place }) => place > after))
+      more = page.more && page.packs.length > 0
+      from = (page.packs.at(-1)?.sequence ?? 0) + 1
+      size += sizeOf(page.packs)
+      packs += page.packs.length
+    }
+    return { messages: messages.slice(0, limit), more: more || messages.length > limit }
+  }
+
+  /** From a sequence on. */
+  async #page (subject: string, from: number, limit: number, top: number, deadline: number): Promise<Page> {
     const server = this.#api.connection.serverInfo?.server_id
     if (server === undefined || server !== this.#batchless) {
       const page = await this.#patiently(deadline, (until) => this.#batch(subject, from, limit, until))
@@ -58,10 +77,10 @@ export class Reader {
   }
 
   async #batch (subject: string, from: number, limit: number, deadline: number): Promise<Page | 'unknown'> {
-    const messages: Stored[] = []
+    const packs: Stored[] = []
     let unknown = false
     let pending = 0
-    // One more than is wanted: of a single message no batch is made.
+    // One more than is wanted: of a single one no batch is made.
     const request = { seq: from, next_by_subj: subject, batch: limit + 1, max_bytes: MOST }
     await this.#api.connection.requestMany(`$JS.API.DIRECT.GET.${this.#api.stream}`, JSON.stringify(request), {
       deadline,
@@ -72,7 +91,7 @@ export class Reader {
         if (code === 204 || code === 404) return true
         if (code !== 0) throw new errors.BrokerAway(`JetStream answers ${code} ${headers?.description}`)
         unknown = headers?.has('Nats-Num-Pending') !== true
-        messages.push({
+        packs.push({
           sequence: numberIn(headers, 'Nats-Sequence'),
           time: Date.parse(headers?.get('Nats-Time-Stamp') ?? ''),
           text: reply.string(),
@@ -81,7 +100,7 @@ export class Reader {
         return unknown
       }
     })
-    return unknown ? 'unknown' : { messages: messages.slice(0, limit), more: pending > 0 || messages.length > limit }
+    return unknown ? 'unknown' : { packs: packs.slice(0, limit), more: pending > 0 || packs.length > limit }
   }
 
   async #consume (subject: string, from: number, limit: number, deadline: number): Promise<Page> {
@@ -90,13 +109,13 @@ export class Reader {
     const { name, num_pending: count } = await this.#api.ask<{ name: string, num_pending: number }>(`CONSUMER.CREATE.${stream}`, { stream_name: stream, config }, deadline)
     const next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`
     const wanted = Math.min(count, limit)
-    const messages = await this.#take(next, Math.min(wanted, SOME), deadline)
+    const packs = await this.#take(next, Math.min(wanted, SOME), deadline)
     // By the first ones it is known how large the others may be.
-    const rest = Math.min(wanted, Math.floor(MOST * messages.length / sizeOf(messages))) - messages.length
-    if (rest > 0) messages.push(...await this.#take(next, rest, deadline))
+    const rest = Math.min(wanted, Math.floor(MOST * packs.length / sizeOf(packs))) - packs.length
+    if (rest > 0) packs.push(...await this.#take(next, rest, deadline))
     // It would go by itself, a little later.
     this.#api.ask(`CONSUMER.DELETE.${stream}.${name}`, {}, deadline).catch(() => {})
-    return { messages, more: messages.length < count }
+    return { packs, more: packs.length < count }
   }
 
   /** What a consumer sends comes under its own subject, and so to a subscription of its own. */
@@ -127,21 +146,21 @@ export class Reader {
   }
 
   async #readSingly (subject: string, from: number, limit: number, deadline: number): Promise<Page> {
-    const messages: Stored[] = []
-    for (let sequence = from; messages.length <= limit;) {
-      const message = await this.#api.next(subject, sequence, deadline)
-      if (message === undefined) return { messages, more: false }
-      messages.push(message)
-      sequence = message.sequence + 1
+    const packs: Stored[] = []
+    for (let sequence = from; packs.length <= limit;) {
+      const next = await this.#api.next(subject, sequence, deadline)
+      if (next === undefined) return { packs, more: false }
+      packs.push(next)
+      sequence = next.sequence + 1
     }
-    return { messages: messages.slice(0, limit), more: true }
+    return { packs: packs.slice(0, limit), more: true }
   }
 }
 
-function sizeOf (messages: readonly Stored[]): number {
-  return messages.reduce((size, { text }) => size + text.length, 1)
+function sizeOf (packs: readonly Stored[]): number {
+  return packs.reduce((size, { text }) => size + text.length, 1)
 }
 
 function reaches (page: Page | 'unknown', top: number): page is Page {
-  return page !== 'unknown' && (page.more || (page.messages.at(-1)?.sequence ?? 0) >= top)
+  return page !== 'unknown' && (page.more || (page.packs.at(-1)?.sequence ?? 0) >= top)
 }

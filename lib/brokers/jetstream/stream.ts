@@ -41,7 +41,7 @@ export class Names {
 }
 
 /**
- * What we make. One message more is kept of a room than its window has: where the newest that is no longer in the window is
+ * What we make. One pack more is kept of a room than its window has messages: where the newest that is no longer in the window is
  * still there, it is known that nothing is missing after it. And all are kept for a day longer than they can be read: what
  * they tell is where a room stands, and that nothing came after.
  */
@@ -115,9 +115,9 @@ function complaints (config: StreamConfig, wanted: Partial<StreamConfig>, { hist
   ].filter((complaint) => complaint !== false)
 }
 
-/** How long something can be known: so many messages are stored of a room, for so many ms. */
-export interface Bounds { perRoom: number, maxAge: number }
+/** How long something can be known: so many packs are stored of a room, for so many ms. `bytes`: of one of them, at most. */
+export interface Bounds { perRoom: number, maxAge: number, bytes: number }
 
-export function boundsOf ({ max_msgs_per_subject: messages, max_age: age }: StreamConfig): Bounds {
-  return { perRoom: messages > 0 ? messages : Infinity, maxAge: age > 0 ? age / MS : Infinity }
+export function boundsOf ({ max_msgs_per_subject: messages, max_age: age, max_msg_size: bytes = -1 }: StreamConfig): Bounds {
+  return { perRoom: messages > 0 ? messages : Infinity, maxAge: age > 0 ? age / MS : Infinity, bytes: bytes > 0 ? bytes : Infinity }
 }

@@ -2,12 +2,14 @@ import type { Cursor } from '../../cursor.js'
 import type { Hole, ReadRequest, StoredMessage, Window } from '../broker.js'
 import type { Api, Stored } from './api.js'
 import type { Keeper } from './keeper.js'
+import type { Placed } from './pack.js'
 import type { Reader } from './reader.js'
 import { sameCursor } from '../../cursor.js'
 import { endOf, idAt, isMark, isYoung, passing } from './lineage.js'
+import { offsetOf, placeOf, unpack } from './pack.js'
 
 // A page of those that are read to find the newest.
-const PAGE = 1_000
+const PAGE = 10_000
 
 export interface WindowOptions {
   api: Api
@@ -17,7 +19,7 @@ export interface WindowOptions {
   maxAge: number
 }
 
-/** Where reading goes on from: after this sequence, where the reader stands at that position, behind this hole. `oldest`: of what was stored then. */
+/** Where reading goes on from: after this place, where the reader stands at that position, behind this hole. `oldest`: the sequence of what was the oldest that is stored. */
 interface Start { from: number, position: Cursor, hole?: Hole, oldest?: number | undefined }
 
 /**
@@ -81,20 +83,23 @@ export class Windows {
   /** Whether somebody who stands there has everything of a room in which nothing is stored. */
   holds (position: Cursor): boolean {
     const { lineage } = this.#options.keeper
-    return lineage.segments.some(({ epoch }) => epoch === position.epoch) && isMark(lineage, position.offset) && this.#isYoung(position.offset)
+    const place = placeOf(position)
+    return lineage.segments.some(({ epoch }) => epoch === position.epoch) && isMark(lineage, place) && this.#isYoung(place)
   }
 
-  /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a sequence that a reader has been at. */
+  /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a place that a reader has been at. */
   async #oldest (subject: string, newest: Stored | undefined, deadline: number, { after = 0, isNew = false } = {}): Promise<Start> {
     const { keeper: { lineage }, api } = this.#options
     if (newest === undefined) {
       const position = this.empty()
-      const end = position.offset > after ? undefined : (await api.info(deadline))?.state.last_seq
+      const end = placeOf(position) > after ? undefined : (await api.info(deadline))?.state.last_seq
       return { from: Infinity, position: end === undefined ? position : passing(lineage, idAt(lineage, Math.max(after, end))) }
     }
     const oldest = await this.#first(subject, deadline) ?? newest
-    // It is kept for those who stand at it.
-    if (await this.#isFull(subject, deadline)) return { from: oldest.sequence, position: idAt(lineage, oldest.sequence), oldest: oldest.sequence }
+    if (await this.#isFull(subject, deadline)) {
+      const from = firstOf(oldest)
+      return { from, position: idAt(lineage, from), oldest: oldest.sequence }
+    }
     // Of a mark nothing says that what came after it was not purged: it is for those who have missed nothing yet.
     const from = (isNew ? lineage.marks.findLast(({ sequence }) => sequence < oldest.sequence)?.sequence : undefined) ?? oldest.sequence - 1
     return { from, position: passing(lineage, idAt(lineage, from), oldest.sequence), oldest: oldest.sequence }
@@ -107,38 +112,45 @@ export class Windows {
 
   async #judge (subject: string, since: Cursor, newest: Stored | undefined, deadline: number): Promise<Start> {
     const { lineage } = this.#options.keeper
+    const place = placeOf(since)
     const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
     const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
-      const oldest = await this.#oldest(subject, newest, deadline, reason === 'expired' ? { after: since.offset } : {})
+      const oldest = await this.#oldest(subject, newest, deadline, reason === 'expired' ? { after: place } : {})
       // Whoever is known to have had more does not get it again.
-      const start = from !== undefined && from.offset > oldest.from ? { from: from.offset, position: from, oldest: oldest.oldest } : oldest
-      const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : start.from + 1)
+      const start = from !== undefined && placeOf(from) > oldest.from ? { from: placeOf(from), position: from, oldest: oldest.oldest } : oldest
+      const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : Math.floor(start.from) + 1)
       return { ...start, position, hole: { type: 'gap', reason, id: position, ...(reason === 'forked' && from !== undefined && { from }) } }
     }
-    if (index < 0 || since.offset < lineage.segments[index]!.start) return await hole('epoch')
+    if (index < 0 || place < lineage.segments[index]!.start) return await hole('epoch')
     const end = endOf(lineage, index)
     // Beyond the end of a history there is what was never, or is no more.
-    if (end !== undefined && since.offset > end) return await hole('forked', { epoch: since.epoch, offset: end })
-    const known = isMark(lineage, since.offset)
-    if (newest !== undefined && since.offset > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
-    const { whole, oldest } = await this.#isWhole(subject, since.offset, known, newest, deadline)
-    return whole ? { from: since.offset, position: since, oldest } : await hole('expired')
+    if (end !== undefined && place > end) return await hole('forked', { epoch: since.epoch, offset: offsetOf(end) })
+    const known = isMark(lineage, place)
+    if (newest !== undefined && place > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
+    const { whole, oldest } = await this.#isWhole(subject, place, known, newest, deadline)
+    return whole ? { from: place, position: since, oldest } : await hole('expired')
   }
 
-  /** Whether all that came after a sequence is still there. */
-  async #isWhole (subject: string, sequence: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<{ whole: boolean, oldest?: number | undefined }> {
+  /** Whether all that came after a place is still there. */
+  async #isWhole (subject: string, place: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<{ whole: boolean, oldest?: number | undefined }> {
     const { api, keeper } = this.#options
-    if (newest?.sequence === sequence) return { whole: true }
-    if (!known) return { whole: (await api.next(subject, sequence, deadline))?.sequence === sequence }
+    if (newest?.sequence === place) return { whole: true }
+    if (!known) {
+      const next = await api.next(subject, Math.ceil(place), deadline)
+      const whole = next !== undefined && unpack(next).some((message) => message.place === place)
+      // What is gone may have gone with the history that it is of, and whoever reads be the first to see it.
+      if (!whole) await keeper.check(deadline)
+      return { whole }
+    }
     // Nothing of the room speaks for it: the stream must be the one that the mark was made in.
     await keeper.check(deadline)
-    if (newest === undefined) return { whole: this.#isYoung(sequence) }
+    if (newest === undefined) return { whole: this.#isYoung(place) }
     const oldest = (await this.#first(subject, deadline))?.sequence
-    if (oldest !== undefined && oldest <= sequence) return { whole: true, oldest }
-    return { whole: !await this.#isFull(subject, deadline) && this.#isYoung(sequence), oldest }
+    if (oldest !== undefined && oldest <= place) return { whole: true, oldest }
+    return { whole: !await this.#isFull(subject, deadline) && this.#isYoung(place), oldest }
   }
 
-  /** Whether as many messages of a room are stored as may be: the oldest have been dropped, or will be. */
+  /** Whether as many packs of a room are stored as may be: the oldest have been dropped, or will be. */
   async #isFull (subject: string, deadline: number): Promise<boolean> {
     const { api, keeper: { bounds: { perRoom } } } = this.#options
     return perRoom !== Infinity && ((await api.info(deadline, subject))?.state.subjects?.[subject] ?? 0) >= perRoom
@@ -152,23 +164,24 @@ export class Windows {
   async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window | undefined> {
     const { reader, keeper: { lineage } } = this.#options
     let { from, position, hole } = start
-    const top = newest?.sequence ?? 0
+    if (newest === undefined) return this.#window(position, hole, [])
+    const { sequence: top } = newest
     while (from < top) {
-      const page = await reader.read(subject, from + 1, limit, top, deadline)
-      const reached = page.messages.some(({ sequence }) => sequence === top)
-      if (!reached && (!page.more || (page.messages.at(-1)?.sequence ?? 0) > top)) return undefined
+      const page = await reader.read(subject, from, limit, newest, deadline)
+      const reached = page.messages.some(({ place }) => place === top)
+      if (!reached && (!page.more || (page.messages.at(-1)?.place ?? 0) > top)) return undefined
       // Of what has come since, nothing is known yet of what lies between.
-      let messages = page.messages.filter(({ sequence }) => sequence <= top)
-      const begins = Math.max(await this.#moved(subject, { ...start, from }, deadline), messages[this.#countOld(messages) - 1]?.sequence ?? 0)
+      let messages = page.messages.filter(({ place }) => place <= top)
+      const begins = Math.max(await this.#moved(subject, { ...start, from }, deadline), messages[this.#countOld(messages) - 1]?.place ?? 0)
       if (begins === Infinity) return undefined
       if (begins > from) {
         // It is the last that cannot be read, or not for sure, where the window begins.
         from = begins
-        messages = messages.filter(({ sequence }) => sequence > begins)
-        position = passing(lineage, idAt(lineage, from), messages[0]?.sequence)
+        messages = messages.filter(({ place }) => place > begins)
+        position = passing(lineage, idAt(lineage, from), messages[0]?.place)
         if (told) hole = { ...(hole ?? { type: 'gap', reason: 'expired' }), id: position }
       }
-      if (messages.length > 0 || !page.more) return this.#window(position, hole, messages, page.more && messages.at(-1)?.sequence !== top ? top : undefined)
+      if (messages.length > 0 || !page.more) return this.#window(position, hole, messages, page.more && messages.at(-1)?.place !== top ? top : undefined)
     }
     return this.#window(position, hole, [])
   }
@@ -176,41 +189,43 @@ export class Windows {
   async #readLast (subject: string, start: Start, newest: Stored | undefined, last: number, deadline: number): Promise<Window> {
     const { reader, keeper: { lineage } } = this.#options
     let { from, position } = start
-    let messages: Stored[] = []
-    const top = newest?.sequence ?? 0
+    if (newest === undefined) return this.#window(passing(lineage, position), undefined, [])
+    let messages: Placed[] = []
+    const { sequence: top } = newest
     const begin = (dropped: number): void => {
       if (dropped <= 0) return
-      from = messages[dropped - 1]!.sequence
+      from = messages[dropped - 1]!.place
       position = idAt(lineage, from)
       messages = messages.slice(dropped)
     }
     for (let more = from < top; more;) {
-      const page = await reader.read(subject, (messages.at(-1)?.sequence ?? from) + 1, PAGE, top, deadline)
-      messages.push(...page.messages.filter(({ sequence }) => sequence <= top))
-      more = page.more && messages.at(-1)?.sequence !== top
+      const page = await reader.read(subject, messages.at(-1)?.place ?? from, PAGE, newest, deadline)
+      messages.push(...page.messages.filter(({ place }) => place <= top))
+      more = page.more && messages.at(-1)?.place !== top
       begin(Math.max(messages.length - last, this.#countOld(messages)))
     }
     if (messages.length > 0) {
       const moved = await this.#moved(subject, { ...start, from }, deadline)
-      begin(messages.filter(({ sequence }) => sequence <= moved).length)
+      begin(messages.filter(({ place }) => place <= moved).length)
     }
-    return this.#window(passing(lineage, position, messages[0]?.sequence), undefined, messages)
+    return this.#window(passing(lineage, position, messages[0]?.place), undefined, messages)
   }
 
-  /** Where the window has moved on beyond `from` while what follows was read, so that some of that may be missing: the oldest that is stored, `Infinity` where nothing is; else 0. */
+  /** Where the window has moved on beyond `from` while what follows was read, so that some of that may be missing: the oldest message that is stored, `Infinity` where nothing is; else 0. */
   async #moved (subject: string, { from, oldest: before }: Start, deadline: number): Promise<number> {
-    const oldest = (await this.#first(subject, deadline))?.sequence ?? Infinity
-    return oldest > from && oldest !== before ? oldest : 0
+    const oldest = await this.#first(subject, deadline)
+    if (oldest === undefined) return Infinity
+    return oldest.sequence > Math.ceil(from) && oldest.sequence !== before ? firstOf(oldest) : 0
   }
 
-  #countOld (messages: readonly Stored[]): number {
+  #countOld (messages: readonly Placed[]): number {
     const oldest = Date.now() - this.#options.maxAge
     const young = messages.findIndex(({ time }) => time >= oldest)
     return young < 0 ? messages.length : young
   }
 
   /** `top`: of the room, where there is more before it. */
-  #window (start: Cursor, hole: Hole | undefined, messages: readonly Stored[], top?: number): Window {
+  #window (start: Cursor, hole: Hole | undefined, messages: readonly Placed[], top?: number): Window {
     const { lineage } = this.#options.keeper
     const entries: Array<StoredMessage | Hole> = hole === undefined ? [] : [hole]
     let position = start
@@ -220,9 +235,9 @@ export class Windows {
       entries.push({ type: 'gap', reason: 'forked', id, from: position })
       position = id
     }
-    for (const { sequence, text } of messages) {
-      pass(sequence)
-      const id = idAt(lineage, sequence)
+    for (const { place, text } of messages) {
+      pass(place)
+      const id = idAt(lineage, place)
       entries.push({ type: 'message', id, previous: position, text })
       position = id
     }
@@ -235,4 +250,9 @@ export class Windows {
       more: top !== undefined
     }
   }
+}
+
+/** The place of the first message of what was stored as one. Where it is the oldest of a window, it is kept for those who stand at it. */
+function firstOf (stored: Stored): number {
+  return unpack(stored)[0]!.place
 }
