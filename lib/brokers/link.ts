@@ -30,6 +30,7 @@ export interface LinkEvents {
 
 export interface Numbered {
   id: string
+  /** Has no line breaks. */
   payload: string
   /** What is sent where the message is not: it says that there is none of this number. */
   unused: string

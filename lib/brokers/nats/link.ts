@@ -9,6 +9,9 @@ import { Turns } from '../turns.js'
 import { isRefusal, NatsConnection } from './connection.js'
 import { encodePrefix, encodeRoom } from './subjects.js'
 
+// Payloads, which have no line breaks in them, go together up to so many bytes, a line each.
+const TOGETHER = 32 * 1024
+
 export interface NatsLinkOptions {
   server: NatsOptions
   keyPrefix: string
@@ -55,7 +58,9 @@ export class NatsLink implements Link {
 
   subscribe (room: string, deadline: number): Promise<void> {
     return this.#turns.take(room, async () => {
-      const subscription = this.#subscriptions.get(room) ?? this.#connection.subscribe(this.#subject(room), (message) => this.#events.message(room, message.string()))
+      const subscription = this.#subscriptions.get(room) ?? this.#connection.subscribe(this.#subject(room), (message) => {
+        for (const payload of message.string().split('\n')) this.#events.message(room, payload)
+      })
       this.#subscriptions.set(room, subscription)
       try {
         await subscription.confirmed(deadline)
@@ -77,10 +82,12 @@ export class NatsLink implements Link {
     for (;;) {
       await this.#connection.reach(deadline)
       const most = this.#connection.serverInfo?.max_payload ?? Infinity
-      const messages = number().map((message) => ({ ...message, refused: refuse(message, most) }))
+      const messages = number()
+      const refused = messages.map((message) => refuse(message, most))
       try {
-        await this.#connection.deliver(this.#subject(room), messages.map(({ payload, unused, refused }) => refused === undefined ? payload : unused), deadline)
-        return messages.map(({ refused }) => refused)
+        const payloads = messages.map(({ payload, unused }, i) => refused[i] === undefined ? payload : unused)
+        await this.#connection.deliver(this.#subject(room), join(payloads, Math.min(TOGETHER, most)), deadline)
+        return refused
       } catch (error) {
         // Where the link broke nobody knows what was sent: it is sent again, under the same numbers.
         if (!(error instanceof errors.BrokerAway) || isRefusal(error) || this.#scheduler.now() >= deadline) throw error
@@ -97,6 +104,22 @@ export class NatsLink implements Link {
   #subject (room: string): string {
     return this.#prefix + encodeRoom(room)
   }
+}
+
+/** In order; what is longer than `most` by itself is alone. */
+function join (payloads: readonly string[], most: number): string[] {
+  const joined: string[] = []
+  let free = 0
+  for (const payload of payloads) {
+    const bytes = 1 + Buffer.byteLength(payload)
+    if (bytes <= free) joined.push(`${joined.pop()}\n${payload}`)
+    else {
+      joined.push(payload)
+      free = most
+    }
+    free -= bytes
+  }
+  return joined
 }
 
 function refuse ({ payload, key }: Numbered, most: number): Error | undefined {
