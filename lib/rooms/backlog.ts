@@ -1,7 +1,7 @@
 import type { ReadRequest, Window } from '../brokers/broker.js'
 import type { Cursor } from '../cursor.js'
 import type { Room } from './room.js'
-import { notAfter, sameCursor } from '../cursor.js'
+import { formatCursor, notAfter, sameCursor } from '../cursor.js'
 import { Run, toEntry } from './run.js'
 
 /**
@@ -66,6 +66,9 @@ export class Backlog {
     this.#wanted = []
     const { name, host } = this.#room
     const window = await host.inTime(host.broker.read(name, { since, limit: host.limits.page }))
+    const [entry] = window.entries
+    // Whoever stands there would be told of it again and again.
+    if (entry?.type === 'gap' && sameCursor(entry.id, since)) throw new Error(`the broker answers a hole that leads nowhere, from ${formatCursor(since)}`)
     this.#keep(since, window)
     // Nothing follows, yet it is not in the tail: it is this room that is behind.
     if (window.entries.length === 0 && sameCursor(window.position, since)) await host.inTime(this.#room.repair())

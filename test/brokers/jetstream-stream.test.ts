@@ -110,3 +110,19 @@ test('a new server that is alone begins a segment, of which nobody is told', asy
   const next = { epoch: second!.epoch, offset: third!.offset }
   t.match(await other.broker.read(room, { since: next, limit: 10 }), { entries: [{ type: 'gap', reason: 'forked' }, { id: third }] }, 'what never was in that segment')
 })
+
+test('the message that a reader stands at is gone, and the next one follows it in the stream: a hole, once, which leads somewhere', async (t) => {
+  const settings = options()
+  const one = await server(t, settings)
+  await one.start()
+  const room = newRoom()
+  const [first, second, third] = await one.publish(room, '1', '2', '3')
+  const { last_seq: last } = (await manager.streams.info(settings.keyPrefix)).state
+  for (const seq of [last - 2, last - 1]) await manager.streams.deleteMessage(settings.keyPrefix, seq)
+  for (const since of [first, second]) {
+    const { entries: [hole, message, ...more] } = await one.broker.read(room, { since: since!, limit: 10 })
+    t.match([hole, message, more], [{ type: 'gap', reason: 'expired' }, { type: 'message', id: third, previous: hole!.id, text: '3' }, []])
+    t.not(hole!.id.offset, since!.offset)
+    t.same((await one.broker.read(room, { since: hole!.id, limit: 10 })).entries, [message])
+  }
+})

@@ -193,3 +193,21 @@ test('the stream of an operator drops what is too old while nothing is published
   t.ok(back!.gaps.every(({ reason }) => reason === 'expired'), stage.state())
   await stage.check(t, { gaps: true })
 })
+
+test('what a client stands at is gone, and the next message follows it in the stream: it is told, once, and served', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const { streams } = await jetstreamManager(await nats.admin())
+  const { rooms } = (await stageServer(t, { broker: urlOf(nats) })).app!
+  const room = 'quiet'
+  const { id: first } = await rooms.publish(room, 1)
+  const { id: second } = await rooms.publish(room, 2)
+  const { state: { last_seq: last } } = await infoOf(nats)
+  await streams.deleteMessage(STREAM, last - 1)
+  const heard: string[] = []
+  const subscription = await rooms.subscribe(room, { since: first }, ({ type, id }) => { heard.push(`${type} ${id}`) })
+  const { id: third } = await rooms.publish(room, 3)
+  await until(() => heard.length >= 3, 'all to be heard')
+  t.match(heard, [/^gap /, `message ${second}`, `message ${third}`])
+  t.equal(heard.length, 3)
+  await subscription.close()
+})

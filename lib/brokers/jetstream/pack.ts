@@ -41,6 +41,18 @@ export function placesOf (sequence: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => sequence - (count - 1 - i) / STEPS)
 }
 
+/**
+ * Where a reader stands whom a hole has led up to what is stored after a sequence. No message can have that place, so that it is
+ * never where the reader stood before; and who comes back to it has missed nothing, if it is the next that is still there.
+ */
+export function behind (sequence: number): number {
+  return sequence + 1 / STEPS
+}
+
+export function endsHole (place: number): boolean {
+  return place === behind(Math.floor(place))
+}
+
 /** In their order. Of several messages none has more than `most` bytes. */
 export function pack (room: string, batch: readonly Pending[], most: number): Pack[] {
   const packs: Array<Pack & { bytes: number }> = []

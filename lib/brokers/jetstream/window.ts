@@ -6,7 +6,7 @@ import type { Placed } from './pack.js'
 import type { Reader } from './reader.js'
 import { sameCursor } from '../../cursor.js'
 import { endOf, idAt, isMark, isYoung, passing } from './lineage.js'
-import { offsetOf, placeOf, unpack } from './pack.js'
+import { behind, endsHole, offsetOf, placeOf, unpack } from './pack.js'
 
 // A page of those that are read to find the newest.
 const PAGE = 10_000
@@ -93,7 +93,7 @@ export class Windows {
     if (newest === undefined) {
       const position = this.empty()
       const end = placeOf(position) > after ? undefined : (await api.info(deadline))?.state.last_seq
-      return { from: Infinity, position: end === undefined ? position : passing(lineage, idAt(lineage, Math.max(after, end))) }
+      return { from: Infinity, position: end === undefined ? position : passing(lineage, idAt(lineage, behind(Math.max(Math.floor(after), end)))) }
     }
     const oldest = await this.#first(subject, deadline) ?? newest
     if (await this.#isFull(subject, deadline)) {
@@ -101,7 +101,8 @@ export class Windows {
       return { from, position: idAt(lineage, from), oldest: oldest.sequence }
     }
     // Of a mark nothing says that what came after it was not purged: it is for those who have missed nothing yet.
-    const from = (isNew ? lineage.marks.findLast(({ sequence }) => sequence < oldest.sequence)?.sequence : undefined) ?? oldest.sequence - 1
+    const last = oldest.sequence - 1
+    const from = (isNew ? lineage.marks.findLast(({ sequence }) => sequence <= last)?.sequence : undefined) ?? (last > after && isMark(lineage, last) ? last : behind(last))
     return { from, position: passing(lineage, idAt(lineage, from), oldest.sequence), oldest: oldest.sequence }
   }
 
@@ -111,7 +112,8 @@ export class Windows {
   }
 
   async #judge (subject: string, since: Cursor, newest: Stored | undefined, deadline: number): Promise<Start> {
-    const { lineage } = this.#options.keeper
+    const { keeper } = this.#options
+    const { lineage } = keeper
     const place = placeOf(since)
     const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
     const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
@@ -127,6 +129,7 @@ export class Windows {
     if (end !== undefined && place > end) return await hole('forked', { epoch: since.epoch, offset: offsetOf(end) })
     const known = isMark(lineage, place)
     if (newest !== undefined && place > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
+    if (newest === undefined && !known && !endsHole(place) && Math.ceil(place) > (await keeper.check(deadline)).state.last_seq) return await hole('forked', this.empty())
     const { whole, oldest } = await this.#isWhole(subject, place, known, newest, deadline)
     return whole ? { from: place, position: since, oldest } : await hole('expired')
   }
@@ -135,8 +138,13 @@ export class Windows {
   async #isWhole (subject: string, place: number, known: boolean, newest: Stored | undefined, deadline: number): Promise<{ whole: boolean, oldest?: number | undefined }> {
     const { api, keeper } = this.#options
     if (newest?.sequence === place) return { whole: true }
+    const from = Math.ceil(place)
+    if (endsHole(place)) {
+      const { state: { last_seq: end } } = await keeper.check(deadline)
+      return { whole: end < from || (await api.next(subject, from, deadline))?.sequence === from }
+    }
     if (!known) {
-      const next = await api.next(subject, Math.ceil(place), deadline)
+      const next = await api.next(subject, from, deadline)
       const whole = next !== undefined && unpack(next).some((message) => message.place === place)
       // What is gone may have gone with the history that it is of, and whoever reads be the first to see it.
       if (!whole) await keeper.check(deadline)

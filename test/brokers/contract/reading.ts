@@ -186,13 +186,26 @@ export const reading: Tests = {
     same((await server.broker.read(room, { since: third!, limit: 10 })).entries, [], 'and good once it has come true')
   },
 
+  'the cursor is above the top of a room in which nothing was published': async (stage) => {
+    const server = await stage.start()
+    const room = newRoom()
+    const start = await server.broker.subscribe(room)
+    for (const offset of [start.offset + 1_000, MOST]) {
+      const { entries: [hole, ...others], ...rest } = await server.broker.read(room, { since: { epoch: start.epoch, offset }, limit: 10 })
+      assert.ok(hole?.type === 'gap' && ['forked', 'epoch'].includes(hole.reason), 'a hole: such a room need not have a history')
+      same([hole.id, others, rest], [start, [], { start, position: start, more: false }], 'back to where the room stands')
+    }
+  },
+
   'the cursor of one room is no key to another': async (stage) => {
     const server = await stage.start()
     const [one, other] = [newRoom(), newRoom()]
     const [foreign] = (await server.publish(one, '1', '2', '3')).slice(-1)
     await server.publish(other, '4')
-    const { entries } = await server.broker.read(other, { since: foreign!, limit: 10 })
-    same(entries[0]?.type, 'gap', 'never silence')
+    const { entries: [hole, ...messages] } = await server.broker.read(other, { since: foreign!, limit: 10 })
+    assert.ok(hole?.type === 'gap', 'never silence')
+    assert.notDeepEqual(hole.id, foreign, 'a hole leads somewhere')
+    same((await server.broker.read(other, { since: hole.id, limit: 10 })).entries, messages, 'and is told once')
   },
 
   'reading forged cursors changes nothing': async (stage) => {

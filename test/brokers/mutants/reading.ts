@@ -10,7 +10,7 @@ const below = ({ epoch, offset }: Cursor): Cursor => ({ epoch, offset: Math.max(
 
 /** Wrong in what is read. */
 export const reading: Mutants = {
-  'leaves the hole out': bitten(['expired:', 'epoch:', 'forked:', 'the cursor of one room'], class extends Sound {
+  'leaves the hole out': bitten(['expired:', 'epoch:', 'forked:', 'the cursor is above the top of', 'the cursor of one room'], class extends Sound {
     override async read (room: string, request: ReadRequest): Promise<Window> {
       const window = await super.read(room, request)
       return { ...window, entries: window.entries.filter(({ type }) => type === 'message') }
