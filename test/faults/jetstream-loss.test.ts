@@ -2,7 +2,7 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { until } from '../helpers.js'
-import { infoOf, lose, PROGRAMS, startJetStream, startOnJetStream, STREAM, urlOf } from './jetstream-stage.js'
+import { infoOf, lose, startJetStream, startOnJetStream, STREAM, urlOf } from './jetstream-stage.js'
 import { stageServer } from './servers.js'
 
 // JetStream loses what it acknowledged: whoever is concerned is told.
@@ -89,64 +89,6 @@ test('a small window moves on while it is read, by those who come back: nothing 
     }
   })
   await stage.healed()
-  await stage.check(t, { gaps: true })
-})
-
-for (const program of PROGRAMS) {
-  test(`an older copy is restored, ${program}: everybody is told`, { timeout: 60_000 }, async (t) => {
-    const nats = await startJetStream(t, { program })
-    const stage = await startOnJetStream(t, nats)
-    for (const room of stage.rooms) await stage.publish(10, { room })
-    await stage.healed()
-    const copy = await nats.copyStore()
-    for (const room of stage.rooms) await stage.publish(4, { room })
-    await stage.healed()
-    await nats.kill()
-    await nats.restoreStore(copy)
-    await nats.start()
-    await stage.told(t, /forked/, { most: 2 })
-    await stage.check(t, { gaps: true })
-  })
-
-  test(`an older copy is restored in the middle of traffic, ${program}: sequences stand for other messages, and whoever had them is told`, { timeout: 60_000 }, async (t) => {
-    const nats = await startJetStream(t, { program })
-    const stage = await startOnJetStream(t, nats, { servers: 3 })
-    const among = [...stage.listeners]
-    await stage.busy(async () => {
-      await stage.progress(20 + stage.random.upTo(50))
-      const copy = await nats.copyStore()
-      await stage.progress(20 + stage.random.upTo(50))
-      await nats.kill()
-      await nats.restoreStore(copy)
-      await nats.start()
-      await stage.progress(100)
-    })
-    await stage.told(t, /epoch|forked/, { most: 3, among })
-    await stage.check(t, { gaps: true })
-  })
-}
-
-test('an older copy is restored, and a server that knows nothing of it publishes as much again before the others come back', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const copy = await nats.copyStore()
-  for (const room of stage.rooms) await stage.publish(4, { room })
-  await stage.healed()
-  const { state: { last_seq: before } } = await infoOf(nats)
-  await nats.kill()
-  stage.each((proxy) => proxy.refuse(true))
-  await nats.restoreStore(copy)
-  await nats.start()
-  const another = await stageServer(t, { broker: urlOf(nats) })
-  stage.servers.push(another)
-  for (const room of stage.rooms) {
-    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: another })
-  }
-  t.ok((await infoOf(nats)).state.last_seq > before, 'sequences are used again')
-  stage.each((proxy) => proxy.refuse(false))
-  await stage.told(t, /epoch|forked/, { most: 2 })
   await stage.check(t, { gaps: true })
 })
 

@@ -137,9 +137,11 @@ export class Api {
     })
   }
 
-  /** Stores a message under a subject whose last sequence is `last`, 0 where there is none, and answers its own; undefined where it is another by now. */
+  /** Stores a message under a subject whose last sequence is `last`, 0 where there is none, and answers its own; undefined where it is another by now, and where the link broke: then nobody knows. */
   async publishAfter (subject: string, text: string, last: number, deadline: number): Promise<number | undefined> {
+    const link = this.connection.linked()
     return await unless(WRONG_LAST_SEQUENCE, this.persist(deadline, async (until) => {
+      if (this.connection.linked() !== link) return undefined
       const headers = newHeaders()
       headers.set('Nats-Expected-Last-Subject-Sequence', String(last))
       return parse<PubAck>(await this.connection.request(subject, text, { headers, deadline: until })).seq

@@ -1,7 +1,7 @@
 import type { Cursor } from '../../cursor.js'
 import type { Api } from './api.js'
 import type { Keeper } from './keeper.js'
-import type { Live } from './live.js'
+import type { End, Live } from './live.js'
 import type { Windows } from './window.js'
 import { sameCursor } from '../../cursor.js'
 import { isMark, passing } from './lineage.js'
@@ -14,12 +14,12 @@ export function emptyFor ({ keeper, windows }: Comparing, position: Cursor | und
   return position !== undefined && windows.holds(position) ? passing(keeper.lineage, position) : windows.empty()
 }
 
-/** Where a room stands, for this server, which stands at `seen`. `end`: of the stream. `live`: where the room is subscribed to. */
-export async function compare (comparing: Comparing, subject: string, live: Live | undefined, seen: Cursor, end: number, deadline: number): Promise<Cursor> {
+/** Where a room stands, for this server, which stands at `seen`. `live`: where the room is subscribed to. */
+export async function compare (comparing: Comparing, subject: string, live: Live | undefined, seen: Cursor, end: End, deadline: number): Promise<Cursor> {
   const { api, keeper, windows } = comparing
   const stands = live?.position !== undefined && sameCursor(live.position, seen)
   // Nothing at all was stored since.
-  if (stands && live?.end === end) return seen
+  if (stands && live!.stoodAt(end)) return seen
   const { lineage } = keeper
   const place = placeOf(seen)
   let newest = await api.lastOfAny(subject, deadline)

@@ -121,6 +121,7 @@ export class JetStreamBroker implements Broker {
     await this.#keeper.check(deadline)
     if (!this.#started) {
       if (await this.#isAlone()) await this.#keeper.begin(deadline)
+      else await this.#keeper.renew(undefined, deadline)
       this.#started = true
       this.#certainty.begin()
       this.#server = this.#connection.serverInfo?.server_id
@@ -172,7 +173,8 @@ export class JetStreamBroker implements Broker {
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
     const deadline = this.#deadline()
     return await this.#certainty.surely(deadline, async () => {
-      const { state: { last_seq: end } } = await this.#keeper.check(deadline)
+      const { state: { last_seq: sequence } } = await this.#keeper.check(deadline)
+      const end = { epoch: this.#keeper.epoch, sequence }
       const tops: Cursor[] = []
       for (let i = 0; i < rooms.length; i += TOGETHER) {
         tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => compare(this.#comparing, this.#subject(room), this.#rooms.get(room)?.live, seen, end, deadline))))
@@ -225,10 +227,9 @@ export class JetStreamBroker implements Broker {
       if (this.#rooms.get(room) !== joined) return
       this.#keeper.see(sequence, messageId)
       const { doubts } = this.#certainty
-      joined.live.take({ message, sequence, before, messageId }, (stored) => {
-        // What waited for its turn while doubts came is of what was before.
-        if (this.#rooms.get(room) === joined && doubts === this.#certainty.doubts) this.#events?.message(room, stored)
-      })
+      // What waited for its turn while doubts came is of what was before.
+      const isCurrent = (): boolean => this.#rooms.get(room) === joined && doubts === this.#certainty.doubts
+      joined.live.take({ message, sequence, before, messageId, isCurrent }, (stored) => this.#events?.message(room, stored))
     })
   }
 

@@ -1,9 +1,10 @@
+import type { ServerInfo } from '@nats-io/transport-node'
 import type { Api, StreamInfo } from './api.js'
 import type { Lineage, Opening } from './lineage.js'
 import type { Bounds } from './stream.js'
 import { randomInt } from 'node:crypto'
 import { errors } from '../../errors.js'
-import { lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
+import { compareLineages, isTold, lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
 import { boundsOf } from './stream.js'
 
 // When the next mark is made, in ms, where messages came since the last; and in any case in that part of the time that a record is kept.
@@ -13,6 +14,14 @@ const WITNESSES = 8
 
 /** A message that was seen here. */
 interface Witness { readonly sequence: number, readonly messageId: string }
+
+/** What was known when a check began. */
+interface Seen {
+  readonly lineage: Lineage | undefined
+  readonly high: Witness
+  readonly end: number
+  readonly proof: { readonly epoch: number, readonly sequence: number }
+}
 
 export interface KeeperOptions {
   api: Api
@@ -40,8 +49,10 @@ export class Keeper {
   #witnesses: Witness[] = []
   /** Where the stream ended when it was checked last. */
   #end = 0
-  /** The lowest sequence that a publish was given though it had been given before. */
-  #proof = Infinity
+  /** The lowest sequence that a publish was given, in an epoch, though it had been given before. */
+  #proof = { epoch: 0, sequence: Infinity }
+  /** The lineage when the stream was checked last. */
+  #checked: Lineage | undefined
   /** The epoch that was begun here last. */
   #begun: number | undefined
   #checking: Promise<StreamInfo> | undefined
@@ -91,7 +102,7 @@ export class Keeper {
 
   /** A publish was given a sequence that had been given before, in an epoch. To be followed by a check. */
   prove (sequence: number, epoch: number): void {
-    if (epoch === this.epoch) this.#proof = Math.min(this.#proof, sequence)
+    if (epoch !== this.#proof.epoch || sequence < this.#proof.sequence) this.#proof = { epoch, sequence }
   }
 
   /** Holds what was seen here against the stream; answers how that stands. Where a check is under way, another follows: it may have begun before what the caller knows of. */
@@ -116,18 +127,35 @@ export class Keeper {
     if (this.epoch !== this.#begun) await this.renew(this.epoch, deadline)
   }
 
-  /** Begins another segment after that of an epoch, unless another server did. As `begin`, where NATS was restarted: nobody may go on under an epoch that messages were lost of, as nobody knows which server saw the last. */
-  async renew (epoch: number, deadline: number): Promise<void> {
-    while (this.epoch === epoch) {
-      await this.#write({ epoch: newEpoch(), flagged: false }, deadline)
-      if (this.epoch === epoch) await this.check(deadline)
+  /**
+   * Begins another segment, of which nobody is told, after that of an epoch, and where the last one was not begun on this process of NATS: of one
+   * that was there before, a copy may have been restored, and nobody knows which server saw the last message, and under which epoch.
+   */
+  async renew (after: number | undefined, deadline: number): Promise<void> {
+    for (;;) {
+      const process = await this.#process(deadline)
+      const isDone = (): boolean => this.epoch !== after && this.lineage.processes.includes(process)
+      if (!isDone()) await this.#open({ flagged: false, process }, deadline)
+      if (isDone() && this.#isOn(process)) return
+      await this.check(deadline)
     }
+  }
+
+  /** The process of NATS that this is linked to. */
+  async #process (deadline: number): Promise<string> {
+    const { info } = await this.#options.api.connection.reach(deadline)
+    return (info as ServerInfo).server_id
+  }
+
+  #isOn (process: string): boolean {
+    return this.#options.api.connection.serverInfo?.server_id === process
   }
 
   async #check (deadline: number): Promise<StreamInfo> {
     const { api, subject, ensure } = this.#options
-    const [high, end, proof, before] = [this.#high, this.high, this.#proof, this.#lineage]
+    const seen: Seen = { lineage: this.#checked, high: this.#high, end: this.high, proof: this.#proof }
     for (;;) {
+      const process = await this.#process(deadline)
       let info = await api.info(deadline)
       if (info === undefined || this.#lineage === undefined) {
         await ensure(deadline)
@@ -137,31 +165,47 @@ export class Keeper {
       this.#bounds = boundsOf(info.config)
       const adoptions = this.#adoptions
       const record = await api.last(subject, deadline)
-      // One that came live meanwhile is newer, though it was heard of before this answer.
-      if (adoptions !== this.#adoptions) continue
+      // One that came live meanwhile is newer, though it was heard of before this answer; and answers of two processes may be of two streams.
+      if (adoptions !== this.#adoptions || !this.#isOn(process)) continue
       const lineage = record === undefined ? undefined : parseRecord(record.text, record.sequence, record.time)
       if (lineage === undefined) {
         // Whatever is there belongs to a history that nobody knows any more.
-        await this.#write({ epoch: newEpoch(), flagged: true }, deadline, record?.sequence ?? 0)
+        await this.#open({ flagged: true, process }, deadline, record?.sequence ?? 0)
         continue
       }
       this.#adopt(lineage)
-      const { epoch } = openSegment(lineage)
-      const wentBack = before !== undefined && openSegment(before).epoch !== epoch && before.segments.some((segment) => segment.epoch === epoch)
-      // A segment that was opened since accounts for all that was seen before.
-      const mine = before !== undefined && openSegment(before).epoch === epoch
       const { last_seq: last } = info.state
-      const fork = mine ? Math.min(proof - 1, last < end ? last : Infinity, await this.#firstOther(high, last, deadline)) : Infinity
-      if (wentBack || fork < Infinity) {
-        const start = fork < Infinity ? { start: Math.max(fork, openSegment(lineage).start) } : {}
-        await this.#write({ epoch: newEpoch(), flagged: true, ...start }, deadline)
+      const loss = await this.#untoldLoss(seen, lineage, last, deadline)
+      if (!this.#isOn(process)) continue
+      if (loss !== undefined) {
+        await this.#open({ ...loss, flagged: true, process }, deadline)
         continue
       }
+      this.#checked = lineage
       this.#end = Math.max(this.#end, last)
-      this.#witnesses = [high, ...this.#witnesses.filter(({ sequence }) => sequence < high.sequence)].slice(0, WITNESSES)
+      // Unless what was seen is of what was lost.
+      if (seen.high.sequence <= this.#high.sequence) this.#witnesses = [seen.high, ...this.#witnesses.filter(({ sequence }) => sequence < seen.high.sequence)].slice(0, WITNESSES)
       if (this.#isDue(lineage, last)) await this.#write(undefined, deadline)
       return info
     }
+  }
+
+  /** Where something is lost of which nobody is told yet: from where on, if that is known. */
+  async #untoldLoss ({ lineage: before, high, end, proof }: Seen, lineage: Lineage, last: number, deadline: number): Promise<Pick<Opening, 'start'> | undefined> {
+    if (before === undefined) return undefined
+    const { common, news } = compareLineages(before, lineage)
+    if (common === undefined || isTold(news)) return undefined
+    // What was begun after it was lost as a whole.
+    if (common.epoch !== openSegment(before).epoch) return {}
+    const isOpen = news.length === 0
+    const fork = Math.min(
+      isOpen && proof.epoch === common.epoch ? proof.sequence - 1 : Infinity,
+      last < end ? last : Infinity,
+      await this.#firstOther(high, last, deadline)
+    )
+    if (fork === Infinity) return undefined
+    // What is behind another segment has its ids from there.
+    return isOpen ? { start: Math.max(fork, common.start) } : {}
   }
 
   /** The sequence after which the stream may hold other messages than were seen; `Infinity` where it does not. Of those that it no longer holds nothing can be said. */
@@ -182,7 +226,11 @@ export class Keeper {
     return age > this.#bounds.maxAge * PART || (age > HOUR && last > sequence)
   }
 
-  /** Writes the next record, unless another server was first: whoever needs it looks again. */
+  async #open (how: Omit<Opening, 'epoch'>, deadline: number, last?: number): Promise<void> {
+    if (this.#isOn(how.process)) await this.#write({ ...how, epoch: randomInt(1, 2 ** 48 - 1) }, deadline, last)
+  }
+
+  /** Writes the next record, unless another server was first, or the link broke: whoever needs it looks again. */
   async #write (opens: Opening | undefined, deadline: number, last?: number): Promise<void> {
     const { api, subject } = this.#options
     // Without a record in the stream there is nothing to go on from.
@@ -201,17 +249,13 @@ export class Keeper {
     this.#lineage = lineage
     this.#adoptions++
     const { sequence } = lastMark(lineage)
-    if (before !== undefined && openSegment(before).epoch !== openSegment(lineage).epoch) {
-      // What was seen of what was before can be told from what is now by its epoch.
+    const isOther = before !== undefined && openSegment(before).epoch !== this.epoch
+    if (isOther && isTold(compareLineages(before, lineage).news)) {
+      // It accounts for all that was seen before, and what was seen may have been under sequences that are given again.
       this.#high = { sequence, messageId: '' }
       this.#witnesses = []
       this.#end = sequence
-      this.#proof = Infinity
-      this.#options.changed()
     } else this.see(sequence, '')
+    if (isOther) this.#options.changed()
   }
-}
-
-function newEpoch (): number {
-  return randomInt(1, 2 ** 48 - 1)
 }

@@ -27,38 +27,42 @@ export interface Lineage {
   readonly segments: readonly Segment[]
   /** Oldest first. The last one is the record itself. */
   readonly marks: readonly Mark[]
+  /** The processes of NATS (`server_id`) on which segments were begun last, newest first: as long as one of them runs, what it held then was not taken back. */
+  readonly processes: readonly string[]
 }
 
 /** As it is stored. What begins with the record has no sequence yet. */
 interface Stored {
   segments: Array<[epoch: number, start: number, flagged: 0 | 1]>
   marks: Array<[sequence: number, time: number]>
+  processes: string[]
   opens?: [epoch: number, flagged: 0 | 1, start?: number]
 }
 
-/** A segment that is to begin where its record stands, or further back, where it is known that from there on all is other than it was. */
-export type Opening = Omit<Segment, 'start'> & { readonly start?: number }
+/** A segment that is to begin, on a process of NATS, where its record stands, or further back, where it is known that from there on all is other than it was. */
+export type Opening = Omit<Segment, 'start'> & { readonly start?: number, readonly process: string }
 
 // As many are remembered; a cursor of an older one is told by a gap.
 const SEGMENTS = 200
 const MARKS = 200
+const PROCESSES = 10
 
 /** The lineage that a record holds, or undefined where it is none. */
 export function parseRecord (text: string, sequence: number, time: number): Lineage | undefined {
   try {
-    const { segments, marks, opens } = JSON.parse(text) as Stored
+    const { segments, marks, processes, opens } = JSON.parse(text) as Stored
     const all = segments.map(([epoch, start, flagged]) => ({ epoch, start, flagged: flagged === 1 }))
     // Unless it is told otherwise, all that was stored before the record is before the segment.
     if (opens !== undefined) all.push({ epoch: opens[0], start: opens[2] ?? sequence - 1, flagged: opens[1] === 1 })
-    const lineage = { segments: all, marks: [...marks.map(([sequence, time]) => ({ sequence, time })), { sequence, time }] }
+    const lineage = { segments: all, marks: [...marks.map(([sequence, time]) => ({ sequence, time })), { sequence, time }], processes }
     return all.length > 0 && isWhole(lineage) ? lineage : undefined
   } catch {
     return undefined
   }
 }
 
-function isWhole ({ segments, marks }: Lineage): boolean {
-  return [...segments.flatMap(({ epoch, start }) => [epoch, start]), ...marks.flatMap(({ sequence, time }) => [sequence, time])].every(Number.isSafeInteger)
+function isWhole ({ segments, marks, processes }: Lineage): boolean {
+  return Array.isArray(processes) && [...segments.flatMap(({ epoch, start }) => [epoch, start]), ...marks.flatMap(({ sequence, time }) => [sequence, time])].every(Number.isSafeInteger)
 }
 
 /**
@@ -72,7 +76,8 @@ export function nextRecord (lineage: Lineage | undefined, opens: Opening | undef
   const segments = (lineage?.segments ?? []).filter((_, i, all) => all[i + 1] === undefined || all[i + 1]!.start > from).slice(-SEGMENTS)
   const stored: Stored = {
     segments: segments.map(({ epoch, start, flagged }) => [epoch, start, flagged ? 1 : 0]),
-    marks: marks.map(({ sequence, time }) => [sequence, time])
+    marks: marks.map(({ sequence, time }) => [sequence, time]),
+    processes: [...new Set([...opens === undefined ? [] : [opens.process], ...lineage?.processes ?? []])].slice(0, PROCESSES)
   }
   if (opens !== undefined) stored.opens = opens.start === undefined ? [opens.epoch, opens.flagged ? 1 : 0] : [opens.epoch, opens.flagged ? 1 : 0, opens.start]
   return JSON.stringify(stored)
@@ -91,6 +96,24 @@ export function idAt ({ segments }: Lineage, place: number): Cursor {
   let index = segments.length - 1
   while (index > 0 && segments[index]!.start >= place) index--
   return { epoch: segments[index]!.epoch, offset: offsetOf(place) }
+}
+
+/** The last segment that was known before and still is, and those that follow it by now. Without a `common` one it is another history. */
+export function compareLineages (before: Lineage, { segments }: Lineage): { common: Segment | undefined, news: readonly Segment[] } {
+  const common = segments.findLast(({ epoch }) => before.segments.some((segment) => segment.epoch === epoch))
+  return { common, news: common === undefined ? segments : segments.slice(segments.indexOf(common) + 1) }
+}
+
+/** Whether everybody is told of a loss by segments that are new. */
+export function isTold (news: readonly Segment[]): boolean {
+  return news.some(({ flagged }) => flagged)
+}
+
+/** Whether a position is of this history: of a segment, and not beyond what that came to. */
+export function has (lineage: Lineage, position: Cursor): boolean {
+  const index = lineage.segments.findIndex(({ epoch }) => epoch === position.epoch)
+  const place = placeOf(position)
+  return index >= 0 && place >= lineage.segments[index]!.start && place <= (endOf(lineage, index) ?? Infinity)
 }
 
 /** Where a segment ends: where the next begins. */

@@ -5,7 +5,7 @@ import type { Msg } from '../nats/connection.js'
 import type { Keeper } from './keeper.js'
 import type { Windows } from './window.js'
 import { notAfter, sameCursor } from '../../cursor.js'
-import { idAt, passing } from './lineage.js'
+import { has, idAt, passing } from './lineage.js'
 import { offsetOf, placeOf, placesOf, textsOf } from './pack.js'
 import { Reorder } from './reorder.js'
 
@@ -15,13 +15,19 @@ export interface LiveOptions {
   scheduler: Scheduler
 }
 
-/** What was stored as one, and republished. `before`: the sequence of what was before it in its room, 0 where nothing is stored. */
-export interface Arrived { readonly message: Msg, readonly sequence: number, readonly before: number, readonly messageId: string }
+/**
+ * What was stored as one, and republished. `before`: the sequence of what was before it in its room, 0 where nothing is
+ * stored. `isCurrent`: it is still known to be of the stream as it is.
+ */
+export interface Arrived { readonly message: Msg, readonly sequence: number, readonly before: number, readonly messageId: string, isCurrent (): boolean }
+
+/** Where the stream ends, in an epoch: after a loss the same sequence is another end. */
+export interface End { readonly epoch: number, readonly sequence: number }
 
 /** A room that is subscribed to: where it stands, as far as this server was told, and what comes live of it. */
 export class Live {
-  /** The stream's end when the room was last compared, and stood there. */
-  end = 0
+  /** When the room was last compared, and stood there. */
+  #end: End | undefined
   #position: Cursor | undefined
   /** When it was last known to stand there, in ms. */
   #heard = 0
@@ -40,11 +46,16 @@ export class Live {
   }
 
   /** It stands there now. */
-  note (position: Cursor, end = 0): void {
+  note (position: Cursor, end?: End): void {
     if (this.#position === undefined || !sameCursor(position, this.#position)) this.#came = -Infinity
     this.#position = position
     this.#heard = this.#options.scheduler.now()
-    this.end = end
+    this.#end = end
+  }
+
+  /** Whether nothing at all was stored since it was compared. */
+  stoodAt ({ epoch, sequence }: End): boolean {
+    return this.#end?.epoch === epoch && this.#end.sequence === sequence
   }
 
   /**
@@ -55,8 +66,7 @@ export class Live {
     const { keeper: { lineage, bounds }, windows, scheduler } = this.#options
     const position = this.#position
     const isYoung = (time: number): boolean => scheduler.now() - time < 0.9 * bounds.maxAge
-    const isKnown = position !== undefined && lineage.segments.some(({ epoch }) => epoch === position.epoch)
-    return isKnown && isYoung(this.#heard) && !isYoung(this.#came) ? position : windows.empty()
+    return position !== undefined && has(lineage, position) && isYoung(this.#heard) && !isYoung(this.#came) ? position : windows.empty()
   }
 
   /** Takes what was republished, and hands it on when its turn has come. */
@@ -69,9 +79,9 @@ export class Live {
     this.#reorder.take({ sequence, before, deliver: () => this.#deliver(arrived, hand) })
   }
 
-  #deliver ({ message, sequence, before, messageId }: Arrived, hand: (stored: StoredMessage) => void): void {
+  #deliver ({ message, sequence, before, messageId, isCurrent }: Arrived, hand: (stored: StoredMessage) => void): void {
     const { keeper, windows } = this.#options
-    if (!windows.belongs(sequence)) return
+    if (!isCurrent() || !windows.belongs(sequence)) return
     const { lineage } = keeper
     const id = idAt(lineage, sequence)
     const texts = textsOf({ text: message.string(), messageId })

@@ -102,8 +102,10 @@ async function send ({ api, keeper, certainty }: Publishing, subject: string, pa
       certainty.doubt()
     }
     if (certainty.isSure) return accept(answer, i)
+    const process = api.connection.serverInfo?.server_id
     late.push(certainty.untilSure(deadline).then((sure) => {
-      if (sure) accept(answer, i)
+      // Another process need not have it.
+      if (sure && process === api.connection.serverInfo?.server_id) accept(answer, i)
       else results[i] = api.connection.away('it is not known what became of the stream')
     }))
   }).catch((error: Error) => error)

@@ -5,7 +5,7 @@ import type { Keeper } from './keeper.js'
 import type { Placed } from './pack.js'
 import type { Reader } from './reader.js'
 import { sameCursor } from '../../cursor.js'
-import { endOf, idAt, isMark, isYoung, passing } from './lineage.js'
+import { endOf, has, idAt, isMark, isYoung, passing } from './lineage.js'
 import { behind, endsHole, offsetOf, placeOf, unpack } from './pack.js'
 
 // A page of those that are read to find the newest.
@@ -84,7 +84,7 @@ export class Windows {
   holds (position: Cursor): boolean {
     const { lineage } = this.#options.keeper
     const place = placeOf(position)
-    return lineage.segments.some(({ epoch }) => epoch === position.epoch) && isMark(lineage, place) && this.#isYoung(place)
+    return has(lineage, position) && isMark(lineage, place) && this.#isYoung(place)
   }
 
   /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a place that a reader has been at. */

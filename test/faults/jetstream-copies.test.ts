@@ -1,0 +1,122 @@
+import type { NatsServer } from '../nats-server.js'
+import { test } from 'tap'
+import { infoOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
+import { stageServer } from './servers.js'
+
+// NATS is started with an older copy of what it had acknowledged: sequences are given again, and whoever had others under them is told.
+
+/** It is killed, as if with its machine, and `begin` does what is to be done before it is back with a copy of before. */
+async function restore (nats: NatsServer, copy: string, begin = (): void => {}): Promise<void> {
+  await nats.kill()
+  begin()
+  await nats.restoreStore(copy)
+  await nats.start()
+}
+
+for (const program of PROGRAMS) {
+  test(`an older copy is restored, ${program}: everybody is told`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t, { program })
+    const stage = await startOnJetStream(t, nats)
+    for (const room of stage.rooms) await stage.publish(10, { room })
+    await stage.healed()
+    const copy = await nats.copyStore()
+    for (const room of stage.rooms) await stage.publish(4, { room })
+    await stage.healed()
+    await restore(nats, copy)
+    await stage.told(t, /forked/, { most: 2 })
+    await stage.check(t, { gaps: true })
+  })
+
+  test(`an older copy is restored in the middle of traffic, ${program}: sequences stand for other messages, and whoever had them is told`, { timeout: 60_000 }, async (t) => {
+    const nats = await startJetStream(t, { program })
+    const stage = await startOnJetStream(t, nats, { servers: 3 })
+    const among = [...stage.listeners]
+    await stage.busy(async () => {
+      await stage.progress(20 + stage.random.upTo(50))
+      const copy = await nats.copyStore()
+      await stage.progress(20 + stage.random.upTo(50))
+      await restore(nats, copy)
+      await stage.progress(100)
+    })
+    await stage.told(t, /epoch|forked/, { most: 3, among })
+    await stage.check(t, { gaps: true })
+  })
+}
+
+test('an older copy is restored, and a server that knows nothing of it publishes as much again before the others come back', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const copy = await nats.copyStore()
+  for (const room of stage.rooms) await stage.publish(4, { room })
+  await stage.healed()
+  const { state: { last_seq: before } } = await infoOf(nats)
+  await restore(nats, copy, () => stage.each((proxy) => proxy.refuse(true)))
+  const another = await stageServer(t, { broker: urlOf(nats) })
+  stage.servers.push(another)
+  for (const room of stage.rooms) {
+    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: another })
+  }
+  t.ok((await infoOf(nats)).state.last_seq > before, 'sequences are used again')
+  stage.each((proxy) => proxy.refuse(false))
+  await stage.told(t, /epoch|forked/, { most: 2 })
+  await stage.check(t, { gaps: true })
+})
+
+test('a record of the loss stands where a message stood that was lost: who had that message is told', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const copy = await nats.copyStore()
+  // One sequence each: of one of them the record will stand.
+  for (const room of stage.rooms) await stage.publish(1, { room })
+  await stage.healed()
+  await restore(nats, copy)
+  await stage.told(t, /forked/)
+  await stage.check(t, { gaps: true })
+})
+
+test('older copies are restored twice, and a server did not see the stream between them: no id is given again', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  const [one, other] = stage.servers
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const first = await nats.copyStore()
+  for (const room of stage.rooms) await stage.publish(4, { room })
+  await stage.healed()
+  await restore(nats, first, () => other!.proxy!.refuse(true))
+  for (const room of stage.rooms) await stage.publish(4, { room, server: one! })
+  const second = await nats.copyStore()
+  for (const room of stage.rooms) {
+    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: one! })
+  }
+  await restore(nats, second, () => {
+    one!.proxy!.refuse(true)
+    other!.proxy!.refuse(false)
+  })
+  for (const room of stage.rooms) {
+    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: other! })
+  }
+  one!.proxy!.refuse(false)
+  await stage.told(t, /epoch|forked/, { most: 3 })
+  await stage.check(t, { gaps: true })
+})
+
+test('only one server had seen what was lost, and another one is first to see the stream again: those who did not have it are told as well', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  const [one, other] = stage.servers
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const copy = await nats.copyStore()
+  other!.proxy!.drop(100)
+  for (const room of stage.rooms) await stage.publish(1, { room, server: one! })
+  await restore(nats, copy, () => one!.proxy!.refuse(true))
+  await stage.publish(1, { server: other! })
+  one!.proxy!.refuse(false)
+  await stage.told(t, /epoch|forked/, { most: 2 })
+  await stage.check(t, { gaps: true })
+})
