@@ -18,7 +18,9 @@ import { Publisher } from '../publisher.js'
 import { Api } from './api.js'
 import { Certainty } from './certainty.js'
 import { compare, emptyFor } from './compare.js'
+import { Judge } from './judge.js'
 import { Keeper } from './keeper.js'
+import { topAt } from './lineage.js'
 import { Live } from './live.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
@@ -101,7 +103,8 @@ export class JetStreamBroker implements Broker {
       ensure: async (deadline) => await ensureStream(this.#api, this.#names, options, deadline),
       changed: () => this.#events?.doubt()
     })
-    this.#windows = new Windows({ api: this.#api, reader: new Reader(this.#api), keeper: this.#keeper, maxAge: history.maxAge })
+    const judge = new Judge({ api: this.#api, keeper: this.#keeper })
+    this.#windows = new Windows({ api: this.#api, reader: new Reader(this.#api), keeper: this.#keeper, judge, maxAge: history.maxAge })
     this.#comparing = { api: this.#api, keeper: this.#keeper, windows: this.#windows }
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), timeout, scheduler, (room, batch) => this.#publish(room, batch))
   }
@@ -144,7 +147,7 @@ export class JetStreamBroker implements Broker {
     const { position: before } = live
     const position = await this.#certainty.surely(deadline, async () => {
       const newest = await this.#windows.newest(this.#subject(room), deadline)
-      return newest === undefined ? emptyFor(this.#comparing, before) : this.#windows.top(newest.sequence)
+      return newest === undefined ? emptyFor(this.#keeper, before) : topAt(this.#keeper.lineage, newest.sequence)
     })
     live.note(position)
     return position
@@ -214,7 +217,7 @@ export class JetStreamBroker implements Broker {
   }
 
   #join (room: string): Joined {
-    const live = new Live({ keeper: this.#keeper, windows: this.#windows, scheduler: this.#scheduler })
+    const live = new Live({ keeper: this.#keeper, scheduler: this.#scheduler })
     const joined: Joined = { live, subscription: this.#connection.subscribe(this.#names.live(encodeRoom(room)), (message) => this.#take(room, joined, message)) }
     return joined
   }

@@ -133,6 +133,21 @@ export function passing (lineage: Lineage, position: Cursor, to?: number): Curso
   return { epoch: passed.epoch, offset: offsetOf(passed.start) }
 }
 
+/** What was stored before the lineage began is of a history that was lost. */
+export function belongs ({ segments }: Lineage, sequence: number): boolean {
+  return sequence > segments[0]!.start
+}
+
+/** Where a room stands whose newest message is stored at a sequence. */
+export function topAt (lineage: Lineage, sequence: number): Cursor {
+  return passing(lineage, idAt(lineage, sequence))
+}
+
+/** Where a room stands in which nothing is stored, for who has not been there: at a position of which it will be known for long that nothing came before. */
+export function emptyTop (lineage: Lineage): Cursor {
+  return topAt(lineage, lastMark(lineage).sequence)
+}
+
 /** Whether nothing that was stored after a sequence can have grown older than `maxAge` ms. */
 export function isYoung ({ marks }: Lineage, sequence: number, maxAge: number, now: number): boolean {
   if (maxAge === Infinity) return true

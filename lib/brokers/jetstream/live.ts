@@ -3,15 +3,13 @@ import type { Scheduler } from '../../scheduler.js'
 import type { StoredMessage } from '../broker.js'
 import type { Msg } from '../nats/connection.js'
 import type { Keeper } from './keeper.js'
-import type { Windows } from './window.js'
 import { notAfter, sameCursor } from '../../cursor.js'
-import { has, idAt, passing } from './lineage.js'
+import { belongs, emptyTop, has, idAt, passing } from './lineage.js'
 import { offsetOf, placeOf, placesOf, textsOf } from './pack.js'
 import { Reorder } from './reorder.js'
 
 export interface LiveOptions {
   keeper: Keeper
-  windows: Windows
   scheduler: Scheduler
 }
 
@@ -63,10 +61,10 @@ export class Live {
    * come, and grown too old. But where the message that it stands at should still be there, it was purged, and so may others have been that did not come.
    */
   whereNothingIsStored (): Cursor {
-    const { keeper: { lineage, bounds }, windows, scheduler } = this.#options
+    const { keeper: { lineage, bounds }, scheduler } = this.#options
     const position = this.#position
     const isYoung = (time: number): boolean => scheduler.now() - time < 0.9 * bounds.maxAge
-    return position !== undefined && has(lineage, position) && isYoung(this.#heard) && !isYoung(this.#came) ? position : windows.empty()
+    return position !== undefined && has(lineage, position) && isYoung(this.#heard) && !isYoung(this.#came) ? position : emptyTop(lineage)
   }
 
   /** Takes what was republished, and hands it on when its turn has come. */
@@ -80,13 +78,12 @@ export class Live {
   }
 
   #deliver ({ message, sequence, before, messageId, isCurrent }: Arrived, hand: (stored: StoredMessage) => void): void {
-    const { keeper, windows } = this.#options
-    if (!isCurrent() || !windows.belongs(sequence)) return
-    const { lineage } = keeper
+    const { keeper: { lineage } } = this.#options
+    if (!isCurrent() || !belongs(lineage, sequence)) return
     const id = idAt(lineage, sequence)
     const texts = textsOf({ text: message.string(), messageId })
     const places = placesOf(sequence, texts.length)
-    let previous = passing(lineage, before > 0 && windows.belongs(before) ? idAt(lineage, before) : this.whereNothingIsStored(), places[0])
+    let previous = passing(lineage, before > 0 && belongs(lineage, before) ? idAt(lineage, before) : this.whereNothingIsStored(), places[0])
     if (this.#position === undefined || !notAfter(id, this.#position)) {
       this.note(id)
       this.#came = this.#options.scheduler.now()

@@ -102,12 +102,11 @@ async function send ({ api, keeper, certainty }: Publishing, subject: string, pa
       certainty.doubt()
     }
     if (certainty.isSure) return accept(answer, i)
-    const process = api.connection.serverInfo?.server_id
-    late.push(certainty.untilSure(deadline).then((sure) => {
-      // Another process need not have it.
-      if (sure && process === api.connection.serverInfo?.server_id) accept(answer, i)
+    // By then the stream can be another one, under the same sequences.
+    late.push(certainty.surely(deadline, async () => await api.at(answer.seq, deadline)).then((stored) => {
+      if (stored?.messageId === (packs[i] as Pack).messageId) accept(answer, i)
       else results[i] = api.connection.away('it is not known what became of the stream')
-    }))
+    }, (error: Error) => { results[i] = error }))
   }).catch((error: Error) => error)
   await Promise.all(late)
   return results.map((result) => result ?? failure as Error)
