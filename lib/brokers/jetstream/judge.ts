@@ -2,7 +2,7 @@ import type { Cursor } from '../../cursor.js'
 import type { Hole } from '../broker.js'
 import type { Api, Stored } from './api.js'
 import type { Keeper } from './keeper.js'
-import { emptyTop, endOf, has, idAt, isMark, isYoung, passing } from './lineage.js'
+import { belongs, emptyTop, endOf, has, idAt, isMark, isYoung, passing } from './lineage.js'
 import { behind, endsHole, offsetOf, placeOf, unpack } from './pack.js'
 
 export interface JudgeOptions { api: Api, keeper: Keeper }
@@ -21,14 +21,15 @@ export class Judge {
     this.#options = options
   }
 
-  /** Where reading goes on from for who stands at `since`, and what hole is before it. `newest`: of the room. */
-  async judge (subject: string, since: Cursor, newest: Stored | undefined, deadline: number): Promise<Start> {
+  /** Where reading goes on from for who stands at `since`, and what hole is before it. `newest`: of the room. Undefined where that is another by now. */
+  async judge (subject: string, since: Cursor, newest: Stored | undefined, deadline: number): Promise<Start | undefined> {
     const { keeper } = this.#options
     const { lineage } = keeper
     const place = placeOf(since)
     const index = lineage.segments.findIndex(({ epoch }) => epoch === since.epoch)
-    const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start> => {
+    const hole = async (reason: Hole['reason'], from?: Cursor): Promise<Start | undefined> => {
       const oldest = await this.oldest(subject, newest, deadline, reason === 'expired' ? { after: place } : {})
+      if (oldest === undefined) return undefined
       // Whoever is known to have had more does not get it again.
       const start = from !== undefined && placeOf(from) > oldest.from ? { from: placeOf(from), position: from, oldest: oldest.oldest } : oldest
       const position = passing(lineage, start.position, newest === undefined || start.from >= newest.sequence ? undefined : Math.floor(start.from) + 1)
@@ -45,13 +46,17 @@ export class Judge {
     return whole ? { from: place, position: since, oldest } : await hole('expired')
   }
 
-  /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a place that a reader has been at. */
-  async oldest (subject: string, newest: Stored | undefined, deadline: number, { after = 0, isNew = false } = {}): Promise<Start> {
+  /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a place that a reader has been at. Undefined where `newest` is another by now. */
+  async oldest (subject: string, newest: Stored | undefined, deadline: number, { after = 0, isNew = false } = {}): Promise<Start | undefined> {
     const { keeper: { lineage }, api } = this.#options
     if (newest === undefined) {
       const position = emptyTop(lineage)
-      const end = placeOf(position) > after ? undefined : (await api.info(deadline))?.state.last_seq
-      return { from: Infinity, position: end === undefined ? position : passing(lineage, idAt(lineage, behind(Math.max(Math.floor(after), end)))) }
+      if (placeOf(position) > after) return { from: Infinity, position }
+      const end = (await api.info(deadline))?.state.last_seq ?? 0
+      // What has come since may lie before that end.
+      const last = await api.last(subject, deadline)
+      if (last !== undefined && belongs(lineage, last.sequence)) return undefined
+      return { from: Infinity, position: passing(lineage, idAt(lineage, behind(Math.max(Math.floor(after), end)))) }
     }
     const oldest = await this.first(subject, deadline) ?? newest
     if (await this.#isFull(subject, deadline)) {

@@ -102,7 +102,7 @@ export class Keeper {
 
   /** A publish was given a sequence that had been given before, in an epoch. To be followed by a check. */
   prove (sequence: number, epoch: number): void {
-    if (epoch !== this.#proof.epoch || sequence < this.#proof.sequence) this.#proof = { epoch, sequence }
+    if (epoch === this.epoch && (epoch !== this.#proof.epoch || sequence < this.#proof.sequence)) this.#proof = { epoch, sequence }
   }
 
   /** Holds what was seen here against the stream; answers how that stands. Where a check is under way, another follows: it may have begun before what the caller knows of. */

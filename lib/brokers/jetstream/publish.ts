@@ -4,9 +4,10 @@ import type { Pending } from '../publisher.js'
 import type { Api, PubAck } from './api.js'
 import type { Certainty } from './certainty.js'
 import type { Keeper } from './keeper.js'
+import type { Lineage } from './lineage.js'
 import type { Pack } from './pack.js'
 import { asAway, isUnderWay, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
-import { idAt } from './lineage.js'
+import { compareLineages, idAt, isTold } from './lineage.js'
 import { pack, placesOf } from './pack.js'
 
 // How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
@@ -50,12 +51,18 @@ export async function publish (publishing: Publishing, subject: string, room: st
 
 /** Stores packs, and answers what became of each. */
 async function store (publishing: Publishing, subject: string, packs: readonly Pack[], deadline: number): Promise<Array<Accepted | Error>> {
-  const { api, pause, certainty, suspect } = publishing
+  const { api, keeper, pause, certainty, suspect } = publishing
   const results: Array<Accepted | Error | undefined> = packs.map(() => undefined)
+  let sentIn: Lineage | undefined
   for (let tries = 0; ; tries++) {
     const open = [...packs.keys()].filter((i) => results[i] === undefined)
     // What the stream is like has to be known first: it might give out sequences again.
     const known = await certainty.untilSure(deadline)
+    // What was sent may have been stored, and come to clients, and been lost: to store it again would bring it twice.
+    if (sentIn !== undefined && isTold(compareLineages(sentIn, keeper.lineage).news)) {
+      return results.map((result) => result ?? api.connection.away('the stream lost what it had; whether the message was published is not known'))
+    }
+    if (known) sentIn ??= keeper.lineage
     const answers = known
       ? await send(publishing, subject, open.map((i) => packs[i] as Pack), Math.min(deadline, api.now + TRY))
       : open.map(() => api.connection.away('the stream was not reached in time'))

@@ -43,7 +43,7 @@ export class Windows {
     const { keeper, judge } = this.#options
     const { epoch } = keeper
     const start = since === undefined ? await judge.oldest(subject, newest, deadline, { isNew: true }) : await judge.judge(subject, since, newest, deadline)
-    if (epoch !== keeper.epoch) return undefined
+    if (start === undefined || epoch !== keeper.epoch) return undefined
     if (last !== undefined) return await this.#readLast(subject, start, newest, last, deadline)
     return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
   }
