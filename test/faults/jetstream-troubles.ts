@@ -61,6 +61,9 @@ export function jetStream (program: typeof PROGRAMS[number]): Arena<JetStreamWor
         const room = stage.pick(stage.rooms)
         await standing(stage, room)
         await losing(nats, { room })
+        // Of what was purged JetStream would forget at a restart that it had been stored.
+        const pending = stage.outcomes.filter((outcome) => outcome.room === room && outcome.result === 'pending')
+        await until(() => pending.every(({ result }) => result !== 'pending'), 'what was under way to be answered', 10_000)
       },
       'an older copy restored': async (world) => {
         const { nats, stage } = world
