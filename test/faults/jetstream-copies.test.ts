@@ -1,5 +1,7 @@
 import type { NatsServer } from '../nats-server.js'
+import type { Outcome } from './oracle.js'
 import { test } from 'tap'
+import { until } from '../helpers.js'
 import { infoOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
 import { stageServer } from './servers.js'
 
@@ -117,6 +119,29 @@ test('only one server had seen what was lost, and another one is first to see th
   await restore(nats, copy, () => one!.proxy!.refuse(true))
   await stage.publish(1, { server: other! })
   one!.proxy!.refuse(false)
+  await stage.told(t, /epoch|forked/, { most: 2 })
+  await stage.check(t, { gaps: true })
+})
+
+test('a message was stored, came to clients, and is lost, and so was its acknowledgement: it is not stored again', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  const [one, other] = stage.servers
+  for (const room of stage.rooms) await stage.publish(10, { room })
+  await stage.healed()
+  const copy = await nats.copyStore()
+  const lost = one!.proxy!.loseReply(/"stream": ?"fan-out", ?"seq":/)
+  const published = stage.publish(1, { server: one! })
+  await lost
+  one!.proxy!.refuse(true)
+  await until(() => stage.listeners.some(({ room, texts }) => room === stage.room && texts.length === 11), 'some to have it')
+  await restore(nats, copy)
+  await until(() => stage.listeners.some(({ gaps }) => gaps.length > 0), 'the other server to tell of the loss')
+  one!.proxy!.refuse(false)
+  const [{ result, error }] = await published as [Outcome]
+  t.equal(result, 'unknown')
+  t.match(error, /the stream lost what it had/)
+  await stage.publish(1, { server: other! })
   await stage.told(t, /epoch|forked/, { most: 2 })
   await stage.check(t, { gaps: true })
 })
