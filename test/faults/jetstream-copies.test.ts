@@ -1,5 +1,7 @@
+import type { Test } from 'tap'
 import type { NatsServer } from '../nats-server.js'
 import type { Outcome } from './oracle.js'
+import type { Stage } from './stage.js'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { infoOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
@@ -15,14 +17,19 @@ async function restore (nats: NatsServer, copy: string, begin = (): void => {}):
   await nats.start()
 }
 
+/** Servers, a window in every room that everybody has, and a copy of it. */
+async function stand (t: Test, program: typeof PROGRAMS[number] = 'nats-current'): Promise<{ nats: NatsServer, stage: Stage, copy: string }> {
+  const nats = await startJetStream(t, { program })
+  const stage = await startOnJetStream(t, nats)
+  await stage.publishEverywhere(10)
+  await stage.healed()
+  return { nats, stage, copy: await nats.copyStore() }
+}
+
 for (const program of PROGRAMS) {
   test(`an older copy is restored, ${program}: everybody is told`, { timeout: 60_000 }, async (t) => {
-    const nats = await startJetStream(t, { program })
-    const stage = await startOnJetStream(t, nats)
-    for (const room of stage.rooms) await stage.publish(10, { room })
-    await stage.healed()
-    const copy = await nats.copyStore()
-    for (const room of stage.rooms) await stage.publish(4, { room })
+    const { nats, stage, copy } = await stand(t, program)
+    await stage.publishEverywhere(4)
     await stage.healed()
     await restore(nats, copy)
     await stage.told(t, /forked/, { most: 2 })
@@ -46,20 +53,14 @@ for (const program of PROGRAMS) {
 }
 
 test('an older copy is restored, and a server that knows nothing of it publishes as much again before the others come back', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const copy = await nats.copyStore()
-  for (const room of stage.rooms) await stage.publish(4, { room })
+  const { nats, stage, copy } = await stand(t)
+  await stage.publishEverywhere(4)
   await stage.healed()
   const { state: { last_seq: before } } = await infoOf(nats)
   await restore(nats, copy, () => stage.each((proxy) => proxy.refuse(true)))
   const another = await stageServer(t, { broker: urlOf(nats) })
   stage.servers.push(another)
-  for (const room of stage.rooms) {
-    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: another })
-  }
+  for (let i = 0; i < 8; i++) await stage.publishEverywhere(1, another)
   t.ok((await infoOf(nats)).state.last_seq > before, 'sequences are used again')
   stage.each((proxy) => proxy.refuse(false))
   await stage.told(t, /epoch|forked/, { most: 2 })
@@ -67,13 +68,9 @@ test('an older copy is restored, and a server that knows nothing of it publishes
 })
 
 test('a record of the loss stands where a message stood that was lost: who had that message is told', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const copy = await nats.copyStore()
+  const { nats, stage, copy } = await stand(t)
   // One sequence each: of one of them the record will stand.
-  for (const room of stage.rooms) await stage.publish(1, { room })
+  await stage.publishEverywhere(1)
   await stage.healed()
   await restore(nats, copy)
   await stage.told(t, /forked/)
@@ -81,41 +78,29 @@ test('a record of the loss stands where a message stood that was lost: who had t
 })
 
 test('older copies are restored twice, and a server did not see the stream between them: no id is given again', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
+  const { nats, stage, copy: first } = await stand(t)
   const [one, other] = stage.servers
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const first = await nats.copyStore()
-  for (const room of stage.rooms) await stage.publish(4, { room })
+  await stage.publishEverywhere(4)
   await stage.healed()
   await restore(nats, first, () => other!.proxy!.refuse(true))
-  for (const room of stage.rooms) await stage.publish(4, { room, server: one! })
+  await stage.publishEverywhere(4, one!)
   const second = await nats.copyStore()
-  for (const room of stage.rooms) {
-    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: one! })
-  }
+  for (let i = 0; i < 8; i++) await stage.publishEverywhere(1, one!)
   await restore(nats, second, () => {
     one!.proxy!.refuse(true)
     other!.proxy!.refuse(false)
   })
-  for (const room of stage.rooms) {
-    for (let i = 0; i < 8; i++) await stage.publish(1, { room, server: other! })
-  }
+  for (let i = 0; i < 8; i++) await stage.publishEverywhere(1, other!)
   one!.proxy!.refuse(false)
   await stage.told(t, /epoch|forked/, { most: 3 })
   await stage.check(t, { gaps: true })
 })
 
 test('only one server had seen what was lost, and another one is first to see the stream again: those who did not have it are told as well', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
+  const { nats, stage, copy } = await stand(t)
   const [one, other] = stage.servers
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const copy = await nats.copyStore()
   other!.proxy!.drop(100)
-  for (const room of stage.rooms) await stage.publish(1, { room, server: one! })
+  await stage.publishEverywhere(1, one!)
   await restore(nats, copy, () => one!.proxy!.refuse(true))
   await stage.publish(1, { server: other! })
   one!.proxy!.refuse(false)
@@ -124,12 +109,8 @@ test('only one server had seen what was lost, and another one is first to see th
 })
 
 test('a message was stored, came to clients, and is lost, and so was its acknowledgement: it is not stored again', { timeout: 60_000 }, async (t) => {
-  const nats = await startJetStream(t)
-  const stage = await startOnJetStream(t, nats)
+  const { nats, stage, copy } = await stand(t)
   const [one, other] = stage.servers
-  for (const room of stage.rooms) await stage.publish(10, { room })
-  await stage.healed()
-  const copy = await nats.copyStore()
   const lost = one!.proxy!.loseReply(/"stream": ?"fan-out", ?"seq":/)
   const published = stage.publish(1, { server: one! })
   await lost
