@@ -4,7 +4,7 @@ import type { Outcome } from './oracle.js'
 import type { Stage } from './stage.js'
 import { test } from 'tap'
 import { until } from '../helpers.js'
-import { infoOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
+import { infoOf, lossesOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
 import { stageServer } from './servers.js'
 
 // NATS is started with an older copy of what it had acknowledged: sequences are given again, and whoever had others under them is told.
@@ -105,6 +105,11 @@ test('only one server had seen what was lost, and another one is first to see th
   await stage.publish(1, { server: other! })
   one!.proxy!.refuse(false)
   await stage.told(t, /epoch|forked/, { most: 2 })
+  // Now that there is something to hold what was seen against.
+  stage.each((proxy) => proxy.cut())
+  await stage.publishEverywhere(1)
+  await stage.healed()
+  t.equal(await lossesOf(nats), 1, 'one loss was written down')
   await stage.check(t, { gaps: true })
 })
 

@@ -36,3 +36,12 @@ export async function lose (nats: NatsServer, what: 'stream' | 'messages' | { ro
 export async function infoOf (nats: NatsServer): Promise<StreamInfo> {
   return await (await jetstreamManager(await nats.admin())).streams.info(STREAM)
 }
+
+/** How many losses the servers have written down. */
+export async function lossesOf (nats: NatsServer): Promise<number> {
+  const { streams } = await jetstreamManager(await nats.admin())
+  const record = await streams.getMessage(STREAM, { last_by_subj: `${STREAM}.room.~lineage` })
+  const { segments, opens } = record!.json<{ segments: Array<[epoch: number, start: number, flagged: number]>, opens?: [epoch: number, flagged: number] }>()
+  // The first segment of all is one of them.
+  return segments.slice(1).filter(([, , flagged]) => flagged === 1).length + (opens?.[1] ?? 0)
+}

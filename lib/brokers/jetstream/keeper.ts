@@ -19,6 +19,7 @@ interface Witness { readonly sequence: number, readonly messageId: string }
 interface Seen {
   readonly lineage: Lineage | undefined
   readonly high: Witness
+  readonly witnesses: readonly Witness[]
   readonly end: number
   readonly proof: { readonly epoch: number, readonly sequence: number }
 }
@@ -46,7 +47,7 @@ export class Keeper {
   #bounds: Bounds = { perRoom: Infinity, maxAge: Infinity, bytes: Infinity }
   #high: Witness = { sequence: 0, messageId: '' }
   /** Highest when the stream was checked before. */
-  #witnesses: Witness[] = []
+  #witnesses: readonly Witness[] = []
   /** Where the stream ended when it was checked last. */
   #end = 0
   /** The lowest sequence that a publish was given, in an epoch, though it had been given before. */
@@ -153,7 +154,7 @@ export class Keeper {
 
   async #check (deadline: number): Promise<StreamInfo> {
     const { api, subject, ensure } = this.#options
-    const seen: Seen = { lineage: this.#checked, high: this.#high, end: this.high, proof: this.#proof }
+    const seen: Seen = { lineage: this.#checked, high: this.#high, witnesses: this.#witnesses, end: this.high, proof: this.#proof }
     for (;;) {
       const process = await this.#process(deadline)
       let info = await api.info(deadline)
@@ -183,8 +184,8 @@ export class Keeper {
       }
       this.#checked = lineage
       this.#end = Math.max(this.#end, last)
-      // Unless what was seen is of what was lost.
-      if (seen.high.sequence <= this.#high.sequence) this.#witnesses = [seen.high, ...this.#witnesses.filter(({ sequence }) => sequence < seen.high.sequence)].slice(0, WITNESSES)
+      // Unless they were forgotten meanwhile: then what was seen is of what was lost, and to hold it against the stream would tell of the same loss again.
+      if (seen.witnesses === this.#witnesses) this.#witnesses = [seen.high, ...this.#witnesses.filter(({ sequence }) => sequence < seen.high.sequence)].slice(0, WITNESSES)
       if (this.#isDue(lineage, last)) await this.#write(undefined, deadline)
       return info
     }
