@@ -96,6 +96,26 @@ test('older copies are restored twice, and a server did not see the stream betwe
   await stage.check(t, { gaps: true })
 })
 
+test('an older copy is restored while a server holds another one against what it saw: what it had read of that is not taken for what is there', { timeout: 60_000 }, async (t) => {
+  const { nats, stage, copy: first } = await stand(t)
+  const [one, other] = stage.servers
+  await stage.publishEverywhere(4)
+  const second = await nats.copyStore()
+  await stage.publishEverywhere(4)
+  await stage.healed()
+  let interrupted: Promise<void> | undefined
+  await restore(nats, second, () => {
+    other!.proxy!.refuse(true)
+    interrupted = one!.proxy!.loseReply(/~lineage/).then(() => one!.proxy!.refuse(true))
+  })
+  await interrupted
+  await restore(nats, first, () => one!.proxy!.refuse(false))
+  for (let i = 0; i < 3; i++) await stage.publishEverywhere(1, one!)
+  other!.proxy!.refuse(false)
+  await stage.told(t, /epoch|forked/, { most: 3 })
+  await stage.check(t, { gaps: true })
+})
+
 test('only one server had seen what was lost, and another one is first to see the stream again: those who did not have it are told as well', { timeout: 60_000 }, async (t) => {
   const { nats, stage, copy } = await stand(t)
   const [one, other] = stage.servers

@@ -1,9 +1,14 @@
+import type { Outcome } from './oracle.js'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { until } from '../helpers.js'
 import { infoOf, lose, startJetStream, startOnJetStream, STREAM, urlOf } from './jetstream-stage.js'
 import { stageServer } from './servers.js'
+
+const ACKNOWLEDGEMENT = /"stream": ?"fan-out", ?"seq":/
+// A room's newest message was asked for.
+const NOTHING_STORED = /"err_code": ?10037/
 
 // JetStream loses what it acknowledged: whoever is concerned is told.
 
@@ -152,4 +157,39 @@ test('what a client stands at is gone, and the next message follows it in the st
   t.match(heard, [/^gap /, `message ${second}`, `message ${third}`])
   t.equal(heard.length, 3)
   await subscription.close()
+})
+
+test('the stream is deleted while an acknowledgement is on its way, and its sequence given again: the message gets no id of the new stream', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  const [one, other] = stage.servers
+  await stage.publishEverywhere(1)
+  await stage.healed()
+  const held = one!.proxy!.holdReply(ACKNOWLEDGEMENT)
+  const published = stage.publish(1, { server: one! })
+  const handOn = await held
+  const { state: { last_seq: before } } = await infoOf(nats)
+  await lose(nats, 'stream')
+  for (let last = 0; last <= before; { state: { last_seq: last } } = await infoOf(nats)) await stage.publishEverywhere(1, other!)
+  await stage.healed()
+  handOn()
+  const [{ result, error }] = await published as [Outcome]
+  t.equal(result, 'unknown')
+  t.match(error, /the stream lost what it had/)
+  await stage.told(t, /epoch|forked/)
+  await stage.check(t, { gaps: true })
+})
+
+test('a message is published to a room that was purged, while somebody comes back to it: it is told, and has the message', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats, { listeners: 0, rooms: 1 })
+  const [one, other] = stage.servers
+  const [first] = await stage.publish(2, { server: other! })
+  await lose(nats, { room: stage.room })
+  const held = one!.proxy!.holdReply(NOTHING_STORED)
+  const read = one!.app!.rooms.history(stage.room, { since: first!.id! })
+  const handOn = await held
+  const [{ id }] = await stage.publish(1, { server: other! }) as [Outcome]
+  handOn()
+  t.match(await read, { complete: false, messages: [{ id }], id })
 })

@@ -54,7 +54,7 @@ export class Proxy {
   #refuses = false
   #stalled = false
   /** Called with each reply to a command, before it is handed on; true keeps it. */
-  #swallow: ((reply: string) => boolean) | undefined
+  #swallow: ((reply: string, handOn: () => void) => boolean) | undefined
 
   private constructor (target: number, newReader: () => Reader) {
     this.#target = target
@@ -100,7 +100,7 @@ export class Proxy {
   }
 
   #takes ({ data, kind }: Packet, link: Link): boolean {
-    if (kind === 'reply') return this.#swallow?.(data.toString('latin1')) === true
+    if (kind === 'reply') return this.#swallow?.(data.toString('latin1'), () => link.client.write(data)) === true
     if (kind !== 'message' || link.drop === 0) return false
     link.drop--
     return true
@@ -152,6 +152,18 @@ export class Proxy {
         this.#swallow = undefined
         this.cut('commands')
         resolve()
+        return true
+      }
+    })
+  }
+
+  /** The next reply to a command that holds `text` is late: until the answer is called. What comes after it is not. */
+  holdReply (holds: RegExp): Promise<() => void> {
+    return new Promise((resolve) => {
+      this.#swallow = (reply, handOn) => {
+        if (!holds.test(reply)) return false
+        this.#swallow = undefined
+        resolve(handOn)
         return true
       }
     })

@@ -88,6 +88,7 @@ async function store (publishing: Publishing, subject: string, packs: readonly P
 /** The same, in one try. */
 async function send ({ api, keeper, certainty }: Publishing, subject: string, packs: readonly Pack[], deadline: number): Promise<Array<Accepted | Error>> {
   const { high, epoch } = keeper
+  const { doubts } = certainty
   const results: Array<Accepted | Error | undefined> = packs.map(() => undefined)
   const late: Array<Promise<void>> = []
   const accept = ({ seq, duplicate = false }: PubAck, i: number): void => {
@@ -108,8 +109,8 @@ async function send ({ api, keeper, certainty }: Publishing, subject: string, pa
       keeper.prove(answer.seq, epoch)
       certainty.doubt()
     }
-    if (certainty.isSure) return accept(answer, i)
-    // By then the stream can be another one, under the same sequences.
+    if (certainty.isSure && certainty.doubts === doubts && keeper.epoch === epoch) return accept(answer, i)
+    // Since it was sent the stream can have become another one, under the same sequences.
     late.push(certainty.surely(deadline, async () => await api.at(answer.seq, deadline)).then((stored) => {
       if (stored?.messageId === (packs[i] as Pack).messageId) accept(answer, i)
       else results[i] = api.connection.away('it is not known what became of the stream')
