@@ -1,8 +1,8 @@
 import type { Scheduler } from '../../scheduler.js'
-import type { Msg, MsgHdrs, NatsConnection } from '../nats/connection.js'
+import type { Msg, NatsConnection } from '../nats/connection.js'
 import { headers as newHeaders, NoRespondersError } from '@nats-io/transport-node'
 import { errors, retryAfter } from '../../errors.js'
-import { oneHeader } from '../nats/headers.js'
+import { headersOf, oneHeader } from '../nats/headers.js'
 
 // In ms. What has no answer for so long is asked again: a stream may be without a leader, and a message may be lost between servers.
 const TRY = 1_000
@@ -53,6 +53,14 @@ export interface StreamInfo {
   state: { last_seq: number, first_seq: number, messages: number, subjects?: Record<string, number> }
 }
 
+export interface Batch<T> {
+  messages: T[]
+  /** How many more there are. */
+  pending: number
+  /** Of the newest ones of subjects: the sequence up to which the node had all when it answered. */
+  end: number
+}
+
 export interface PubAck { seq: number, duplicate?: boolean }
 
 /** What JetStream answers where it does not do what it was asked. `code` is one of its own. */
@@ -101,15 +109,34 @@ export class Api {
     return await this.#get({ last_by_subj: subject }, deadline)
   }
 
-  /** The sequence of a subject's newest message, as any of the nodes that keep the stream has it. */
-  async lastOfAny (subject: string, deadline: number): Promise<number | undefined> {
-    try {
-      const { headers } = await this.connection.request(`$JS.API.DIRECT.GET.${this.stream}.${subject}`, '', { deadline: Math.min(deadline, this.now + TRY) })
-      return headers?.code === 404 ? undefined : numberIn(headers, 'Nats-Sequence')
-    } catch {
-      // The stream need not allow it.
-      return (await this.last(subject, deadline))?.sequence
-    }
+  /**
+   * Takes several messages at once, by a batched direct get, as one of the nodes that keep the stream has them. Servers have it
+   * from 2.11 on. Rejects where a part of the answer was lost on its way.
+   */
+  async directly<T> (what: object, deadline: number, take: (header: (name: string) => string, message: Msg) => T): Promise<Batch<T> | 'unknown'> {
+    const batch: Batch<T> = { messages: [], pending: 0, end: 0 }
+    let unknown = false
+    let last = 0
+    await this.connection.requestMany(`$JS.API.DIRECT.GET.${this.stream}`, JSON.stringify(what), {
+      deadline,
+      onReply: (reply) => {
+        // Only what is no message has a status.
+        const { code = 0, description = '' } = (reply.data.length === 0 ? reply.headers : undefined) ?? {}
+        const header = code === 0 ? headersOf(reply) : (name: string) => reply.headers?.get(name) ?? ''
+        unknown = code === 408 || (code === 0 && header('Nats-Num-Pending') === '')
+        if (unknown || code === 404) return true
+        if (code !== 0 && code !== 204) throw new errors.BrokerAway(`JetStream answers ${code} ${description}`)
+        // Each says which was before it, and the end which was the last.
+        if (Number(header('Nats-Last-Sequence')) !== last) throw new errors.BrokerAway('a part of an answer was lost')
+        batch.pending = Number(header('Nats-Num-Pending'))
+        batch.end = Number(header('Nats-UpTo-Sequence'))
+        if (code === 204) return true
+        last = Number(header('Nats-Sequence'))
+        batch.messages.push(take(header, reply))
+        return false
+      }
+    })
+    return unknown ? 'unknown' : batch
   }
 
   /** The first message of a subject from a sequence on. */
@@ -233,9 +260,4 @@ function parse<T> (reply: Msg): T {
   const answer = JSON.parse(reply.string()) as T & Answer
   if (answer.error !== undefined) throw new JetStreamError(answer.error.err_code ?? answer.error.code, answer.error.description ?? `error ${answer.error.code}`)
   return answer
-}
-
-/** What a header holds as a number, 0 without it. */
-export function numberIn (headers: MsgHdrs | undefined, name: string): number {
-  return Number(headers?.get(name) ?? 0)
 }

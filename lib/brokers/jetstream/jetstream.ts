@@ -22,6 +22,7 @@ import { Judge } from './judge.js'
 import { Keeper } from './keeper.js'
 import { topAt } from './lineage.js'
 import { Live } from './live.js'
+import { Newest } from './newest.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
 import { Sequences } from './sequences.js'
@@ -33,7 +34,7 @@ const RECORDS = '~lineage'
 // How long another server may take to say that it is there, in ms.
 const GREETING = 300
 // Rooms that are compared at once.
-const TOGETHER = 200
+const TOGETHER = 256
 
 export interface JetStreamBrokerOptions extends StreamWishes {
   nats: NatsOptions
@@ -61,6 +62,7 @@ export class JetStreamBroker implements Broker {
   readonly #connection: NatsConnection
   readonly #api: Api
   readonly #keeper: Keeper
+  readonly #newest: Newest
   readonly #windows: Windows
   readonly #comparing: Comparing
   readonly #publisher: Publisher
@@ -104,8 +106,9 @@ export class JetStreamBroker implements Broker {
       changed: () => this.#events?.doubt()
     })
     const judge = new Judge({ api: this.#api, keeper: this.#keeper })
-    this.#windows = new Windows({ api: this.#api, reader: new Reader(this.#api), keeper: this.#keeper, judge, maxAge: history.maxAge })
-    this.#comparing = { api: this.#api, keeper: this.#keeper, windows: this.#windows }
+    this.#newest = new Newest({ api: this.#api, keeper: this.#keeper, scheduler })
+    this.#windows = new Windows({ newest: this.#newest, reader: new Reader(this.#api), keeper: this.#keeper, judge, maxAge: history.maxAge })
+    this.#comparing = { keeper: this.#keeper, newest: this.#newest }
     this.#publisher = new Publisher(randomBytes(9).toString('base64url'), timeout, scheduler, (room, batch) => this.#publish(room, batch))
   }
 
@@ -146,7 +149,7 @@ export class JetStreamBroker implements Broker {
     }
     const { position: before } = live
     const position = await this.#certainty.surely(deadline, async () => {
-      const newest = await this.#windows.newest(this.#subject(room), deadline)
+      const newest = await this.#newest.of(this.#subject(room), deadline)
       return newest === undefined ? emptyFor(this.#keeper, before) : topAt(this.#keeper.lineage, newest.sequence)
     })
     live.note(position)

@@ -73,6 +73,11 @@ export class Keeper {
     return this.#lineage
   }
 
+  /** What records are stored under: there is one as soon as the stream has been checked. */
+  get subject (): string {
+    return this.#options.subject
+  }
+
   /** How much the stream keeps. */
   get bounds (): Bounds {
     return this.#bounds

@@ -2,8 +2,6 @@ import type { Subscription } from '../nats/subscription.js'
 import type { Api, Stored } from './api.js'
 import type { Placed } from './pack.js'
 import { createInbox } from '@nats-io/transport-node'
-import { errors } from '../../errors.js'
-import { numberIn } from './api.js'
 import { textsOf, unpack } from './pack.js'
 
 // How long a page may take, in ms, before it is asked for in another way.
@@ -77,30 +75,15 @@ export class Reader {
   }
 
   async #batch (subject: string, from: number, limit: number, deadline: number): Promise<Page | 'unknown'> {
-    const packs: Stored[] = []
-    let unknown = false
-    let pending = 0
     // One more than is wanted: of a single one no batch is made.
-    const request = { seq: from, next_by_subj: subject, batch: limit + 1, max_bytes: MOST }
-    await this.#api.connection.requestMany(`$JS.API.DIRECT.GET.${this.#api.stream}`, JSON.stringify(request), {
-      deadline,
-      onReply: (reply) => {
-        const { headers } = reply
-        const code = headers?.code ?? 0
-        pending = numberIn(headers, 'Nats-Num-Pending')
-        if (code === 204 || code === 404) return true
-        if (code !== 0) throw new errors.BrokerAway(`JetStream answers ${code} ${headers?.description}`)
-        unknown = headers?.has('Nats-Num-Pending') !== true
-        packs.push({
-          sequence: numberIn(headers, 'Nats-Sequence'),
-          time: Date.parse(headers?.get('Nats-Time-Stamp') ?? ''),
-          text: reply.string(),
-          messageId: headers?.get('Nats-Msg-Id') ?? ''
-        })
-        return unknown
-      }
-    })
-    return unknown ? 'unknown' : { packs: packs.slice(0, limit), more: pending > 0 || packs.length > limit }
+    const batch = await this.#api.directly({ seq: from, next_by_subj: subject, batch: limit + 1, max_bytes: MOST }, deadline, (header, message): Stored => ({
+      sequence: Number(header('Nats-Sequence')),
+      time: Date.parse(header('Nats-Time-Stamp')),
+      text: message.string(),
+      messageId: header('Nats-Msg-Id')
+    }))
+    if (batch === 'unknown') return batch
+    return { packs: batch.messages.slice(0, limit), more: batch.pending > 0 || batch.messages.length > limit }
   }
 
   async #consume (subject: string, from: number, limit: number, deadline: number): Promise<Page> {

@@ -1,19 +1,20 @@
 import type { Cursor } from '../../cursor.js'
 import type { Hole, ReadRequest, StoredMessage, Window } from '../broker.js'
-import type { Api, Stored } from './api.js'
+import type { Stored } from './api.js'
 import type { Judge, Start } from './judge.js'
 import type { Keeper } from './keeper.js'
+import type { Newest } from './newest.js'
 import type { Placed } from './pack.js'
 import type { Reader } from './reader.js'
 import { sameCursor } from '../../cursor.js'
 import { firstOf } from './judge.js'
-import { belongs, idAt, passing, topAt } from './lineage.js'
+import { idAt, passing, topAt } from './lineage.js'
 
 // A page of those that are read to find the newest.
 const PAGE = 10_000
 
 export interface WindowOptions {
-  api: Api
+  newest: Newest
   reader: Reader
   keeper: Keeper
   judge: Judge
@@ -39,23 +40,13 @@ export class Windows {
 
   /** Undefined where the stream is another by now, or all of it was removed meanwhile, so that it is to be done again. */
   async #tryRead (subject: string, { since, last, limit }: ReadRequest, deadline: number): Promise<Window | undefined> {
-    const newest = await this.newest(subject, deadline)
-    const { keeper, judge } = this.#options
+    const { keeper, judge, newest: rooms } = this.#options
+    const newest = await rooms.whole(subject, deadline)
     const { epoch } = keeper
     const start = since === undefined ? await judge.oldest(subject, newest, deadline, { isNew: true }) : await judge.judge(subject, since, newest, deadline)
     if (start === undefined || epoch !== keeper.epoch) return undefined
     if (last !== undefined) return await this.#readLast(subject, start, newest, last, deadline)
     return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
-  }
-
-  /** The newest message, as the leader of the stream knows it. A record that came before it may be on its way still: so that is looked for. */
-  async newest (subject: string, deadline: number): Promise<Stored | undefined> {
-    const { api, keeper } = this.#options
-    const newest = await api.last(subject, deadline)
-    if (newest !== undefined && newest.sequence > keeper.high) await keeper.check(deadline)
-    if (newest === undefined || !belongs(keeper.lineage, newest.sequence)) return undefined
-    keeper.see(newest.sequence, newest.messageId)
-    return newest
   }
 
   async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window | undefined> {
