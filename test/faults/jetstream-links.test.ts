@@ -1,6 +1,9 @@
+import type { Outcome } from './oracle.js'
 import type { Stage } from './stage.js'
-import { test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { encodeRoom } from '../../lib/brokers/nats/subjects.js'
+import { until } from '../helpers.js'
 import { infoOf, PROGRAMS, startJetStream, startOnJetStream } from './jetstream-stage.js'
 import { BUSY } from './stage.js'
 
@@ -123,6 +126,26 @@ test('links that died without a close are given up for new ones', { timeout: 60_
   cut!.proxy!.flow()
   await stage.healed()
   await stage.check(t, { gaps: false })
+})
+
+test('an answer of many parts comes without one of them: it is asked for in another way', async (t) => {
+  const stage = await startOnJetStream(t, await startJetStream(t), { rooms: 30, listeners: 0, options: { linger: 100 } })
+  const [one, other] = stage.servers
+  for (let i = 0; i < 3; i++) await stage.publishEverywhere(1, other)
+  const { rooms } = one!.app!
+  const partOf = async (room: string): Promise<unknown> => await one!.proxy!.holdReply(new RegExp(`Nats-Subject: fan-out\\.room\\.${encodeRoom(room)}\r`))
+  const inRoom = (room: string): Outcome[] => stage.outcomes.filter((outcome) => outcome.room === room)
+
+  const lost = partOf(stage.rooms[7]!)
+  const subscriptions = await Promise.all(stage.rooms.map(async (room) => await rooms.subscribe(room, () => {})))
+  await lost
+  t.strictSame(subscriptions.map(({ id }) => id), stage.rooms.map((room) => inRoom(room).at(-1)!.id), 'where rooms stand')
+  await Promise.all(subscriptions.map(async (subscription) => await subscription.close()))
+  await until(() => rooms.stats().rooms === 0)
+
+  const [lostToo, { messages }] = await Promise.all([partOf(stage.room), rooms.history(stage.room)])
+  t.ok(lostToo)
+  t.strictSame(messages.map(({ id }) => id), inRoom(stage.room).map(({ id }) => id), 'a window')
 })
 
 for (const program of PROGRAMS) {

@@ -50,6 +50,23 @@ export const sharedRooms: Tests = {
 
 /** And a window. */
 export const sharedWindow: Tests = {
+  'two servers: many rooms that are joined, and compared, at once: each stands where it does by itself': async (stage) => {
+    const [one, other] = await two(stage)
+    const rooms = Array.from({ length: 300 }, newRoom)
+    const ids = await Promise.all(rooms.map(async (room, i) => i % 3 === 0 ? await one.publish(room, ...Array.from({ length: i % 4 + 1 }, (_, n) => `${n}`)) : []))
+    const tops = await Promise.all(rooms.map(async (room) => await other.broker.subscribe(room)))
+    for (const [i, top] of tops.entries()) if (ids[i]!.length > 0) same(top, ids[i]!.at(-1), `room ${i} stands at its last message`)
+    const asked = rooms.map((room, i) => ({ room, seen: tops[i]! }))
+    same(await other.broker.positions(asked), tops, 'where they were joined')
+    for (const i of [0, 1, 299]) {
+      const [id] = await one.publish(rooms[i]!, '"next"')
+      const heard = await other.heard(rooms[i]!, 1)
+      same(heard, [{ type: 'message', id, previous: tops[i], text: '"next"' }], `room ${i} goes on from there`)
+      tops[i] = id!
+    }
+    same(await other.broker.positions(asked), tops, 'and where they stand now')
+  },
+
   'two servers: one reads at once what the other published, or was given': async (stage) => {
     const [one, other] = await two(stage)
     const room = newRoom()
