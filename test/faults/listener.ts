@@ -74,7 +74,7 @@ export class Listener implements Transcript {
     if (type === 'subscribed') {
       visit.subscribed = true
       this.entries.push({ type, id, recovered, server: visit.place.url, at })
-    } else if (type === 'message') this.entries.push({ type, id, text: data as string, at })
+    } else if (type === 'message') this.entries.push({ type, id, text: (data as string).trimEnd(), at })
     else if (type === 'gap') this.entries.push({ type, id, reason: reason as string, from, at })
     // Until the gap itself has come it stands where it stood.
     if (type !== 'subscribed' || this.#since === undefined) this.#since = id

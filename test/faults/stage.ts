@@ -92,7 +92,7 @@ export class Stage {
     for (const { proxy } of this.servers) if (proxy !== undefined) what(proxy)
   }
 
-  /** Publishes to a room, all at once: on one server, or on all by turns. */
+  /** Publishes to a room, all at once: on one server, or on all by turns. What is compared is the text without what fills it: often, and of everybody. */
   async publish (count = 1, { server = undefined as StageServer | undefined, room = this.room, filling = '' } = {}): Promise<Outcome[]> {
     return await Promise.all(Array.from({ length: count }, async (_, i) => await this.#publish(server ?? this.living[i % this.living.length]!, room, filling)))
   }
@@ -105,11 +105,11 @@ export class Stage {
   }
 
   async #publish (server: StageServer, room: string, filling: string): Promise<Outcome> {
-    const outcome: Outcome = { room, text: String(this.outcomes.length) + filling, result: 'pending', at: performance.now(), took: 0 }
+    const outcome: Outcome = { room, text: String(this.outcomes.length), result: 'pending', at: performance.now(), took: 0 }
     this.outcomes.push(outcome)
     this.#under++
     try {
-      outcome.id = (await server.publish(room, outcome.text)).id
+      outcome.id = (await server.publish(room, outcome.text + filling)).id
       outcome.result = 'acknowledged'
     } catch (error) {
       const { code, message } = error as { code?: string, message: string }
@@ -232,7 +232,7 @@ export class Stage {
       const retained: Retained = []
       for (let since: string | undefined, more = true; more;) {
         const page = await app!.rooms.history<string>(room, { limit: 1_000, ...(since !== undefined && { since }) })
-        retained.push(...page.messages.map(({ id, data }) => ({ id, text: data })))
+        retained.push(...page.messages.map(({ id, data }) => ({ id, text: data.trimEnd() })))
         since = page.id
         more = page.more
       }
