@@ -6,23 +6,11 @@ import { randomInt } from 'node:crypto'
 import { errors } from '../../errors.js'
 import { compareLineages, isTold, lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
 import { boundsOf } from './stream.js'
+import { Witness } from './witness.js'
 
 // When the next mark is made, in ms, where messages came since the last; and in any case in that part of the time that a record is kept.
 const HOUR = 60 * 60 * 1000
 const PART = 1 / 8
-const WITNESSES = 8
-
-/** A message that was seen here. */
-interface Witness { readonly sequence: number, readonly messageId: string }
-
-/** What was known when a check began. */
-interface Seen {
-  readonly lineage: Lineage | undefined
-  readonly high: Witness
-  readonly witnesses: readonly Witness[]
-  readonly end: number
-  readonly proof: { readonly epoch: number, readonly sequence: number }
-}
 
 export interface KeeperOptions {
   api: Api
@@ -37,23 +25,15 @@ export interface KeeperOptions {
 /**
  * Keeps the stream's lineage, together with the other servers, and finds out when the stream has lost what it had
  * acknowledged: an older copy was restored, it was deleted or purged, a disk lied. The stream itself would not tell: it goes
- * on with sequences that it had given before. So each server remembers which messages it saw under which sequences. Where
- * the stream ends below them, or holds others in their place, a segment is opened that is flagged.
+ * on with sequences that it had given before. So each server remembers which messages it saw under which sequences
+ * (`witness.ts`). Where the stream ends below them, or holds others in their place, a segment is opened that is flagged.
  */
 export class Keeper {
   readonly #options: KeeperOptions
+  readonly #witness: Witness
   #lineage: Lineage | undefined
   #adoptions = 0
   #bounds: Bounds = { perRoom: Infinity, maxAge: Infinity, bytes: Infinity }
-  #high: Witness = { sequence: 0, messageId: '' }
-  /** Highest when the stream was checked before. */
-  #witnesses: readonly Witness[] = []
-  /** Where the stream ended when it was checked last. */
-  #end = 0
-  /** The lowest sequence that a publish was given, in an epoch, though it had been given before. */
-  #proof = { epoch: 0, sequence: Infinity }
-  /** The lineage when the stream was checked last. */
-  #checked: Lineage | undefined
   /** The epoch that was begun here last. */
   #begun: number | undefined
   #checking: Promise<StreamInfo> | undefined
@@ -61,6 +41,7 @@ export class Keeper {
 
   constructor (options: KeeperOptions) {
     this.#options = options
+    this.#witness = new Witness(options.api)
   }
 
   get known (): boolean {
@@ -85,7 +66,7 @@ export class Keeper {
 
   /** The highest sequence that is known here to have been given. */
   get high (): number {
-    return Math.max(this.#high.sequence, this.#end)
+    return this.#witness.high
   }
 
   get epoch (): number {
@@ -93,7 +74,7 @@ export class Keeper {
   }
 
   see (sequence: number, messageId: string): void {
-    if (sequence > this.#high.sequence) this.#high = { sequence, messageId }
+    this.#witness.see(sequence, messageId)
   }
 
   /** A record has come live. False where it does not go on from what is known here: to be followed by a check. */
@@ -108,7 +89,7 @@ export class Keeper {
 
   /** A publish was given a sequence that had been given before, in an epoch. To be followed by a check. */
   prove (sequence: number, epoch: number): void {
-    if (epoch === this.epoch && (epoch !== this.#proof.epoch || sequence < this.#proof.sequence)) this.#proof = { epoch, sequence }
+    if (epoch === this.epoch) this.#witness.prove(sequence, epoch)
   }
 
   /** Holds what was seen here against the stream; answers how that stands. Where a check is under way, another follows: it may have begun before what the caller knows of. */
@@ -159,7 +140,8 @@ export class Keeper {
 
   async #check (deadline: number): Promise<StreamInfo> {
     const { api, subject, ensure } = this.#options
-    const seen: Seen = { lineage: this.#checked, high: this.#high, witnesses: this.#witnesses, end: this.high, proof: this.#proof }
+    const witness = this.#witness
+    const { known } = witness
     for (;;) {
       const process = await this.#process(deadline)
       let info = await api.info(deadline)
@@ -181,49 +163,16 @@ export class Keeper {
       }
       this.#adopt(lineage)
       const { last_seq: last } = info.state
-      const loss = await this.#untoldLoss(seen, lineage, last, deadline)
+      const loss = await witness.untoldLoss(known, lineage, last, deadline)
       if (!this.#isOn(process)) continue
       if (loss !== undefined) {
         await this.#open({ ...loss, flagged: true, process }, deadline)
         continue
       }
-      this.#checked = lineage
-      this.#end = Math.max(this.#end, last)
-      // Unless they were forgotten meanwhile: then what was seen is of what was lost, and to hold it against the stream would tell of the same loss again.
-      if (seen.witnesses === this.#witnesses) this.#witnesses = [seen.high, ...this.#witnesses.filter(({ sequence }) => sequence < seen.high.sequence)].slice(0, WITNESSES)
+      witness.confirm(known, lineage, last)
       if (this.#isDue(lineage, last)) await this.#write(undefined, deadline)
       return info
     }
-  }
-
-  /** Where something is lost of which nobody is told yet: from where on, if that is known. */
-  async #untoldLoss ({ lineage: before, high, end, proof }: Seen, lineage: Lineage, last: number, deadline: number): Promise<Pick<Opening, 'start'> | undefined> {
-    if (before === undefined) return undefined
-    const { common, news } = compareLineages(before, lineage)
-    if (common === undefined || isTold(news)) return undefined
-    // What was begun after it was lost as a whole.
-    if (common.epoch !== openSegment(before).epoch) return {}
-    const isOpen = news.length === 0
-    const fork = Math.min(
-      isOpen && proof.epoch === common.epoch ? proof.sequence - 1 : Infinity,
-      last < end ? last : Infinity,
-      await this.#firstOther(high, last, deadline)
-    )
-    if (fork === Infinity) return undefined
-    // What is behind another segment has its ids from there.
-    return isOpen ? { start: Math.max(fork, common.start) } : {}
-  }
-
-  /** The sequence after which the stream may hold other messages than were seen; `Infinity` where it does not. Of those that it no longer holds nothing can be said. */
-  async #firstOther (high: Witness, last: number, deadline: number): Promise<number> {
-    let differs = false
-    for (const { sequence, messageId } of [high, ...this.#witnesses]) {
-      if (messageId === '' || sequence > last) continue
-      const stored = await this.#options.api.at(sequence, deadline)
-      if (stored?.messageId === messageId) return differs ? sequence : Infinity
-      differs ||= stored !== undefined
-    }
-    return differs ? 0 : Infinity
   }
 
   #isDue (lineage: Lineage, last: number): boolean {
@@ -256,12 +205,8 @@ export class Keeper {
     this.#adoptions++
     const { sequence } = lastMark(lineage)
     const isOther = before !== undefined && openSegment(before).epoch !== this.epoch
-    if (isOther && isTold(compareLineages(before, lineage).news)) {
-      // It accounts for all that was seen before, and what was seen may have been under sequences that are given again.
-      this.#high = { sequence, messageId: '' }
-      this.#witnesses = []
-      this.#end = sequence
-    } else this.see(sequence, '')
+    if (isOther && isTold(compareLineages(before, lineage).news)) this.#witness.forget(sequence)
+    else this.see(sequence, '')
     if (isOther) this.#options.changed()
   }
 }
