@@ -3,7 +3,7 @@ import type { NatsServer } from '../nats-server.js'
 import type { Outcome } from './oracle.js'
 import type { Stage } from './stage.js'
 import { test } from 'tap'
-import { until } from '../helpers.js'
+import { newRoom, until } from '../helpers.js'
 import { infoOf, lossesOf, PROGRAMS, startJetStream, startOnJetStream, urlOf } from './jetstream-stage.js'
 import { stageServer } from './servers.js'
 
@@ -129,6 +129,27 @@ test('only one server had seen what was lost, and another one is first to see th
   stage.each((proxy) => proxy.cut())
   await stage.publishEverywhere(1)
   await stage.healed()
+  t.equal(await lossesOf(nats), 1, 'one loss was written down')
+  await stage.check(t, { gaps: true })
+})
+
+test('the newest messages were read, and an older copy is restored before that is gone into: the loss is written down once', { timeout: 60_000 }, async (t) => {
+  const { nats, stage, copy } = await stand(t)
+  const [one, other] = stage.servers
+  const { proxy, app } = other!
+  proxy!.drop(100)
+  await stage.publishEverywhere(1, one!)
+  // What is above all that was seen live has the stream looked at; who comes meanwhile waits as well.
+  const held = proxy!.holdReply(/~lineage/)
+  const reads = [app!.rooms.history(stage.rooms[2]!)]
+  await held
+  reads.push(app!.rooms.history(stage.rooms[1]!))
+  await app!.rooms.history(newRoom())
+  await restore(nats, copy, () => one!.proxy!.refuse(true))
+  await Promise.all(reads)
+  for (let i = 0; i < 3; i++) await stage.publishEverywhere(1, other!)
+  one!.proxy!.refuse(false)
+  await stage.told(t, /epoch|forked/, { most: 2 })
   t.equal(await lossesOf(nats), 1, 'one loss was written down')
   await stage.check(t, { gaps: true })
 })
