@@ -145,5 +145,8 @@ function sizeOf (packs: readonly Stored[]): number {
 }
 
 function reaches (page: Page | 'unknown', top: number): page is Page {
-  return page !== 'unknown' && (page.more || (page.packs.at(-1)?.sequence ?? 0) >= top)
+  if (page === 'unknown') return false
+  const last = page.packs.at(-1)
+  // A consumer can know of messages that it does not send yet.
+  return last !== undefined && (page.more || last.sequence >= top)
 }

@@ -74,7 +74,7 @@ export class Windows {
     return this.#window(position, hole, [])
   }
 
-  async #readLast (subject: string, start: Start, newest: Stored | undefined, last: number, deadline: number): Promise<Window> {
+  async #readLast (subject: string, start: Start, newest: Stored | undefined, last: number, deadline: number): Promise<Window | undefined> {
     const { reader, keeper: { lineage } } = this.#options
     let { from, position } = start
     if (newest === undefined) return this.#window(passing(lineage, position), undefined, [])
@@ -89,11 +89,14 @@ export class Windows {
     for (let more = from < top; more;) {
       const page = await reader.read(subject, messages.at(-1)?.place ?? from, PAGE, newest, deadline)
       messages.push(...page.messages.filter(({ place }) => place <= top))
-      more = page.more && messages.at(-1)?.place !== top
+      const reached = messages.at(-1)?.place === top
+      if (!reached && (!page.more || (page.messages.at(-1)?.place ?? 0) > top)) return undefined
+      more = !reached
       begin(Math.max(messages.length - last, this.#countOld(messages)))
     }
     if (messages.length > 0) {
       const moved = await this.#moved(subject, { ...start, from }, deadline)
+      if (moved === Infinity) return undefined
       begin(messages.filter(({ place }) => place <= moved).length)
     }
     return this.#window(passing(lineage, position, messages[0]?.place), undefined, messages)

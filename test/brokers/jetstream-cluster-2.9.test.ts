@@ -1,0 +1,3 @@
+import { clusterContract } from './jetstream-contract.js'
+
+await clusterContract('nats')
