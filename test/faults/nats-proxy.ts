@@ -28,15 +28,16 @@ export class NatsReader implements Reader {
       const hasPayload = words[0] === 'MSG' || words[0] === 'HMSG'
       const end = lineEnd + LINE_END.length + (hasPayload ? Number(words.at(-1)) + LINE_END.length : 0)
       if (end > all.length) break
-      packets.push({ data: all.subarray(start, end), kind: hasPayload ? this.#kindOf(words[1] as string) : words[0] === 'PONG' ? 'reply' : 'other' })
+      packets.push({ data: all.subarray(start, end), kind: hasPayload ? this.#kindOf(words) : words[0] === 'PONG' ? 'reply' : 'other' })
       start = end
     }
     this.#rest = all.subarray(start)
     return packets
   }
 
-  #kindOf (subject: string): Packet['kind'] {
+  #kindOf ([, subject = '', ...words]: string[]): Packet['kind'] {
     if (this.#messages.test(subject)) return 'message'
-    return subject.startsWith('_INBOX') ? 'reply' : 'other'
+    // What a consumer sends keeps the subject that it is stored under.
+    return subject.startsWith('_INBOX') || words.some((word) => word.startsWith('$JS.ACK.')) ? 'reply' : 'other'
   }
 }

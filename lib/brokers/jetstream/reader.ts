@@ -92,17 +92,17 @@ export class Reader {
     const { name, num_pending: count } = await this.#api.ask<{ name: string, num_pending: number }>(`CONSUMER.CREATE.${stream}`, { stream_name: stream, config }, deadline)
     const next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`
     const wanted = Math.min(count, limit)
-    const packs = await this.#take(next, Math.min(wanted, SOME), deadline)
+    const packs = await this.#take(next, 0, Math.min(wanted, SOME), deadline)
     // By the first ones it is known how large the others may be.
     const rest = Math.min(wanted, Math.floor(MOST * packs.length / sizeOf(packs))) - packs.length
-    if (rest > 0) packs.push(...await this.#take(next, rest, deadline))
+    if (rest > 0) packs.push(...await this.#take(next, packs.length, rest, deadline))
     // It would go by itself, a little later.
     this.#api.ask(`CONSUMER.DELETE.${stream}.${name}`, {}, deadline).catch(() => {})
     return { packs, more: packs.length < count }
   }
 
-  /** What a consumer sends comes under its own subject, and so to a subscription of its own. */
-  async #take (subject: string, batch: number, deadline: number): Promise<Stored[]> {
+  /** What a consumer sends comes under its own subject, and so to a subscription of its own. `taken`: how many it has sent before. Ends before one that got lost. */
+  async #take (subject: string, taken: number, batch: number, deadline: number): Promise<Stored[]> {
     const { connection } = this.#api
     const messages: Stored[] = []
     if (batch === 0) return messages
@@ -113,7 +113,8 @@ export class Reader {
         subscription = connection.subscribe(inbox, (reply) => {
           if ((reply.headers?.code ?? 0) !== 0) return done()
           // $JS.ACK.….<sequence>.<of the consumer>.<time in ns>.<pending>
-          const [sequence, , time] = (reply.reply ?? '').split('.').slice(-4)
+          const [sequence, count, time] = (reply.reply ?? '').split('.').slice(-4)
+          if (Number(count) !== taken + messages.length + 1) return done()
           messages.push({ sequence: Number(sequence), time: Number(time) / 1e6, text: reply.string(), messageId: reply.headers?.get('Nats-Msg-Id') ?? '' })
           if (messages.length === batch) done()
         })
