@@ -43,7 +43,10 @@ export class Judge {
     if (newest !== undefined && place > newest.sequence && !known) return await hole('forked', idAt(lineage, newest.sequence))
     if (newest === undefined && !known && !endsHole(place) && Math.ceil(place) > (await keeper.check(deadline)).state.last_seq) return await hole('forked', emptyTop(lineage))
     const { whole, oldest } = await this.#isWhole(subject, place, known, newest, deadline)
-    return whole ? { from: place, position: since, oldest } : await hole('expired')
+    if (whole) return { from: place, position: since, oldest }
+    // What is gone may have gone with the history that it is of, and whoever reads be the first to see it.
+    await keeper.check(deadline)
+    return await hole('expired')
   }
 
   /** Before the oldest message that can be read, where that is known not to have lost one before it; and after a place that a reader has been at. Undefined where `newest` is another by now. */
@@ -85,10 +88,7 @@ export class Judge {
     }
     if (!known) {
       const next = await api.next(subject, from, deadline)
-      const whole = next !== undefined && unpack(next).some((message) => message.place === place)
-      // What is gone may have gone with the history that it is of, and whoever reads be the first to see it.
-      if (!whole) await keeper.check(deadline)
-      return { whole }
+      return { whole: next !== undefined && unpack(next).some((message) => message.place === place) }
     }
     // Nothing of the room speaks for it: the stream must be the one that the mark was made in.
     await keeper.check(deadline)

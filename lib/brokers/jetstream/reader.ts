@@ -13,10 +13,16 @@ const INACTIVE = 5e9
 const MOST = 1024 * 1024
 const SOME = 16
 
-/** What is stored under one subject, oldest first. */
-interface Page {
-  packs: Stored[]
+/** A part of what is stored under one subject, oldest first. */
+export interface Page {
+  messages: Placed[]
   /** Whether there are more behind them. */
+  more: boolean
+}
+
+/** The same, as it is stored. */
+interface Packs {
+  packs: Stored[]
   more: boolean
 }
 
@@ -37,7 +43,7 @@ export class Reader {
    * The messages after a place, at most so many, and whether there are more behind them. `newest` is certainly there: batches
    * and consumers are served by any of the nodes that keep the stream, which can be behind. What they lack is read from the leader.
    */
-  async read (subject: string, after: number, limit: number, newest: Stored, deadline: number): Promise<{ messages: Placed[], more: boolean }> {
+  async read (subject: string, after: number, limit: number, newest: Stored, deadline: number): Promise<Page> {
     const messages: Placed[] = []
     let [from, size, packs, more] = [Math.floor(after) + 1, 0, 0, true]
     while (more && messages.length < limit && size < MOST) {
@@ -54,7 +60,7 @@ export class Reader {
   }
 
   /** From a sequence on. */
-  async #page (subject: string, from: number, limit: number, top: number, deadline: number): Promise<Page> {
+  async #page (subject: string, from: number, limit: number, top: number, deadline: number): Promise<Packs> {
     const server = this.#api.connection.serverInfo?.server_id
     if (server === undefined || server !== this.#batchless) {
       const page = await this.#patiently(deadline, (until) => this.#batch(subject, from, limit, until))
@@ -74,7 +80,7 @@ export class Reader {
     }
   }
 
-  async #batch (subject: string, from: number, limit: number, deadline: number): Promise<Page | 'unknown'> {
+  async #batch (subject: string, from: number, limit: number, deadline: number): Promise<Packs | 'unknown'> {
     // One more than is wanted: of a single one no batch is made.
     const batch = await this.#api.directly({ seq: from, next_by_subj: subject, batch: limit + 1, max_bytes: MOST }, deadline, (header, message): Stored => ({
       sequence: Number(header('Nats-Sequence')),
@@ -86,7 +92,7 @@ export class Reader {
     return { packs: batch.messages.slice(0, limit), more: batch.pending > 0 || batch.messages.length > limit }
   }
 
-  async #consume (subject: string, from: number, limit: number, deadline: number): Promise<Page> {
+  async #consume (subject: string, from: number, limit: number, deadline: number): Promise<Packs> {
     const { stream } = this.#api
     const config = { deliver_policy: 'by_start_sequence', opt_start_seq: from, filter_subject: subject, ack_policy: 'none', max_deliver: 1, mem_storage: true, num_replicas: 1, inactive_threshold: INACTIVE }
     const { name, num_pending: count } = await this.#api.ask<{ name: string, num_pending: number }>(`CONSUMER.CREATE.${stream}`, { stream_name: stream, config }, deadline)
@@ -129,7 +135,7 @@ export class Reader {
     return messages
   }
 
-  async #readSingly (subject: string, from: number, limit: number, deadline: number): Promise<Page> {
+  async #readSingly (subject: string, from: number, limit: number, deadline: number): Promise<Packs> {
     const packs: Stored[] = []
     for (let sequence = from; packs.length <= limit;) {
       const next = await this.#api.next(subject, sequence, deadline)
@@ -145,7 +151,7 @@ function sizeOf (packs: readonly Stored[]): number {
   return packs.reduce((size, { text }) => size + text.length, 1)
 }
 
-function reaches (page: Page | 'unknown', top: number): page is Page {
+function reaches (page: Packs | 'unknown', top: number): page is Packs {
   if (page === 'unknown') return false
   const last = page.packs.at(-1)
   // A consumer can know of messages that it does not send yet.

@@ -5,7 +5,7 @@ import type { Judge, Start } from './judge.js'
 import type { Keeper } from './keeper.js'
 import type { Newest } from './newest.js'
 import type { Placed } from './pack.js'
-import type { Reader } from './reader.js'
+import type { Page, Reader } from './reader.js'
 import { sameCursor } from '../../cursor.js'
 import { firstOf } from './judge.js'
 import { idAt, passing, topAt } from './lineage.js'
@@ -45,8 +45,8 @@ export class Windows {
     const { epoch } = keeper
     const start = since === undefined ? await judge.oldest(subject, newest, deadline, { isNew: true }) : await judge.judge(subject, since, newest, deadline)
     if (start === undefined || epoch !== keeper.epoch) return undefined
-    if (last !== undefined) return await this.#readLast(subject, start, newest, last, deadline)
-    return await this.#readOn(subject, start, newest, limit, since !== undefined, deadline)
+    const window = last === undefined ? await this.#readOn(subject, start, newest, limit, since !== undefined, deadline) : await this.#readLast(subject, start, newest, last, deadline)
+    return epoch === keeper.epoch ? window : undefined
   }
 
   async #readOn (subject: string, start: Start, newest: Stored | undefined, limit: number, told: boolean, deadline: number): Promise<Window | undefined> {
@@ -56,8 +56,7 @@ export class Windows {
     const { sequence: top } = newest
     while (from < top) {
       const page = await reader.read(subject, from, limit, newest, deadline)
-      const reached = page.messages.some(({ place }) => place === top)
-      if (!reached && (!page.more || (page.messages.at(-1)?.place ?? 0) > top)) return undefined
+      if (lacks(page, top)) return undefined
       // Of what has come since, nothing is known yet of what lies between.
       let messages = page.messages.filter(({ place }) => place <= top)
       const begins = Math.max(await this.#moved(subject, { ...start, from }, deadline), messages[this.#countOld(messages) - 1]?.place ?? 0)
@@ -88,10 +87,9 @@ export class Windows {
     }
     for (let more = from < top; more;) {
       const page = await reader.read(subject, messages.at(-1)?.place ?? from, PAGE, newest, deadline)
+      if (lacks(page, top)) return undefined
       messages.push(...page.messages.filter(({ place }) => place <= top))
-      const reached = messages.at(-1)?.place === top
-      if (!reached && (!page.more || (page.messages.at(-1)?.place ?? 0) > top)) return undefined
-      more = !reached
+      more = messages.at(-1)?.place !== top
       begin(Math.max(messages.length - last, this.#countOld(messages)))
     }
     if (messages.length > 0) {
@@ -104,9 +102,13 @@ export class Windows {
 
   /** Where the window has moved on beyond `from` while what follows was read, so that some of that may be missing: the oldest message that is stored, `Infinity` where nothing is; else 0. */
   async #moved (subject: string, { from, oldest: before }: Start, deadline: number): Promise<number> {
-    const oldest = await this.#options.judge.first(subject, deadline)
+    const { keeper, judge } = this.#options
+    const oldest = await judge.first(subject, deadline)
     if (oldest === undefined) return Infinity
-    return oldest.sequence > Math.ceil(from) && oldest.sequence !== before ? firstOf(oldest) : 0
+    if (oldest.sequence <= Math.ceil(from) || oldest.sequence === before) return 0
+    // It may have gone with the history that it is of.
+    await keeper.check(deadline)
+    return firstOf(oldest)
   }
 
   #countOld (messages: readonly Placed[]): number {
@@ -141,4 +143,9 @@ export class Windows {
       more: top !== undefined
     }
   }
+}
+
+/** Whether a page shows that what was the newest message is stored no more. */
+function lacks ({ messages, more }: Page, top: number): boolean {
+  return !messages.some(({ place }) => place === top) && (!more || (messages.at(-1)?.place ?? 0) > top)
 }
