@@ -5,6 +5,8 @@ import type { Server } from './contract/server.js'
 import { jetstreamManager } from '@nats-io/jetstream'
 import tap, { test } from 'tap'
 import { JetStreamBroker } from '../../lib/brokers/jetstream/jetstream.js'
+import { NatsReader } from '../faults/nats-proxy.js'
+import { Proxy } from '../faults/proxy.js'
 import { NatsServer } from '../nats-server.js'
 import { newRoom, Stage, until } from './contract/server.js'
 import { jetStreamOptions } from './jetstream-contract.js'
@@ -73,6 +75,29 @@ test('and refused with what is wrong with it, where it will not', async (t) => {
     await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_INVALID_OPTION', message })
     await manager.streams.delete(settings.keyPrefix)
   }
+})
+
+test('a stream that cannot be made, since another server is making it, is found then', async (t) => {
+  const proxy = await Proxy.start(t, nats.port, () => new NatsReader(/^none$/))
+  const settings = { ...options(), nats: jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 5, idempotencyTtl: 60_000 }).nats }
+  // A server of 2.9 says of a stream of the same name, while it is made, that its subjects are taken.
+  const taken = { ...own(settings.keyPrefix), name: `${settings.keyPrefix}-other` }
+  await manager.streams.add(taken)
+  const held = proxy.holdReply(/subjects overlap/)
+  const started = (await server(t, settings)).start()
+  const handOn = await held
+  await manager.streams.delete(taken.name)
+  await manager.streams.add(own(settings.keyPrefix))
+  handOn()
+  await started
+})
+
+test('and where there is none then either, it is told why', async (t) => {
+  const settings = options()
+  const taken = { ...own(settings.keyPrefix), name: `${settings.keyPrefix}-other` }
+  await manager.streams.add(taken)
+  await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /does not create the stream stream-\d+: subjects overlap/ })
+  await manager.streams.delete(taken.name)
 })
 
 test('the window ends by age as well, and a room goes on where it was', async (t) => {

@@ -12,7 +12,6 @@ const PAUSES = [20, 50, 100, 200]
 // Codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
 const NOT_FOUND = 10037
 export const STREAM_NOT_FOUND = 10059
-export const NAME_IN_USE = 10058
 const WRONG_LAST_SEQUENCE = [10071, 10164]
 const DUPLICATE_UNDER_WAY = 10158
 /** There is no leader, or too few to elect one, it is not done with what came before, or is asked too much. */

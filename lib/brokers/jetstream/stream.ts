@@ -1,6 +1,6 @@
 import type { Api, StreamConfig } from './api.js'
 import { errors } from '../../errors.js'
-import { JetStreamError, NAME_IN_USE } from './api.js'
+import { JetStreamError } from './api.js'
 
 const DAY = 24 * 60 * 60 * 1000
 /** In ns. */
@@ -69,12 +69,13 @@ export function duplicateWindow (idempotencyTtl: number): number {
 /** Sees to it that there is a stream as it has to be. Rejects with what is wrong with an operator's own. */
 export async function ensureStream (api: Api, names: Names, wishes: StreamWishes, deadline: number): Promise<void> {
   const wanted = configFor(names, wishes)
+  let failed: Error | undefined
   for (let created = false; ; created = true) {
     const info = await api.info(deadline)
     if (info === undefined) {
-      if (created) throw new errors.BrokerAway(`JetStream has no stream ${names.stream}, though it was created`)
-      // Another server may be first.
-      await api.create(wanted, deadline).catch(refused(names.stream, 'create'))
+      if (created) throw failed ?? new errors.BrokerAway(`JetStream has no stream ${names.stream}, though it was created`)
+      // Another server may be first. JetStream says so in more than one way: what counts is whether there is one then.
+      await api.create(wanted, deadline).catch((error: unknown) => { failed = refusal(names.stream, 'create', error) })
       continue
     }
     const { config } = info
@@ -84,17 +85,15 @@ export async function ensureStream (api: Api, names: Names, wishes: StreamWishes
       return
     }
     const differs = Object.entries(wanted).some(([name, value]) => JSON.stringify(config[name as keyof StreamConfig]) !== JSON.stringify(value))
-    if (differs) await api.update({ ...config, ...wanted }, deadline).catch(refused(names.stream, 'change'))
+    if (differs) await api.update({ ...config, ...wanted }, deadline).catch((error: unknown) => { throw refusal(names.stream, 'change', error) })
     return
   }
 }
 
-function refused (stream: string, what: string): (error: unknown) => void {
-  return (error) => {
-    if (!(error instanceof JetStreamError)) throw error
-    // Another server has made it by now, with other options.
-    if (error.code !== NAME_IN_USE) throw new errors.InvalidOption(`JetStream does not ${what} the stream ${stream}: ${error.message}`)
-  }
+/** What JetStream refuses; throws what is no refusal. */
+function refusal (stream: string, what: string, error: unknown): Error {
+  if (!(error instanceof JetStreamError)) throw error
+  return new errors.InvalidOption(`JetStream does not ${what} the stream ${stream}: ${error.message}`)
 }
 
 function complaints (config: StreamConfig, wanted: Partial<StreamConfig>, { history, idempotencyTtl }: StreamWishes): string[] {
