@@ -54,9 +54,9 @@ async function redisBroker (client: RedisClient, own: boolean, { brokerOptions, 
   return new RedisBroker({ client, own, keyPrefix, history, idempotencyTtl, ...timeouts(brokerOptions), replicas, failover, log })
 }
 
-/** A little less than the rooms, and the start, wait: so it is the broker who says what is known of the outcome, and what was wrong. */
+/** Less than the rooms, and the start, wait: so it is the broker who says what is known of the outcome, and what was wrong, on a machine that is busy too. */
 function timeouts ({ publishTimeout, startTimeout }: Settings['brokerOptions']): { timeout: number, startTimeout: number } {
-  return { timeout: publishTimeout * 0.95, startTimeout: Math.min(publishTimeout, startTimeout) * 0.95 }
+  return { timeout: publishTimeout * 0.95, startTimeout: Math.min(publishTimeout * 0.95, startTimeout * 0.8) }
 }
 
 function isRedisClient (broker: object): broker is RedisClient {
