@@ -172,3 +172,27 @@ test('a message was stored, came to clients, and is lost, and so was its acknowl
   await stage.told(t, /epoch|forked/, { most: 2 })
   await stage.check(t, { gaps: true })
 })
+
+test('two servers find the same loss, and one of them is still at it when the other has written it down: it is written down once', { timeout: 60_000 }, async (t) => {
+  const { nats, stage } = await stand(t)
+  const [one, other] = stage.servers
+  // What is seen before a look at the stream is remembered, and held against it later.
+  for (let i = 0; i < 2; i++) {
+    stage.each((proxy) => proxy.cut())
+    await stage.publishEverywhere(1)
+    await stage.healed()
+  }
+  const copy = await nats.copyStore()
+  await stage.publishEverywhere(4)
+  await stage.healed()
+  const held = one!.proxy!.holdReply(/stream_msg_get_response.*"subject": ?"fan-out\.room\.room/)
+  const heldBack = other!.proxy!.holdReply(/~lineage/)
+  await restore(nats, copy)
+  const [handOn, handOnRecord] = await Promise.all([held, heldBack])
+  handOnRecord()
+  await until(() => stage.listeners.every(({ place, gaps }) => place !== other || gaps.length > 0), 'the other server to tell of the loss')
+  handOn()
+  await stage.told(t, /forked/)
+  t.equal(await lossesOf(nats), 1, 'one loss was written down')
+  await stage.check(t, { gaps: true })
+})

@@ -164,7 +164,8 @@ export class Keeper {
       this.#adopt(lineage)
       const { last_seq: last } = info.state
       const loss = await witness.untoldLoss(known, lineage, last, deadline)
-      if (!this.#isOn(process)) continue
+      // Another server may have written it down meanwhile: to write what was found against an older record would tell of it again.
+      if (lineage !== this.#lineage || !this.#isOn(process)) continue
       if (loss !== undefined) {
         await this.#open({ ...loss, flagged: true, process }, deadline)
         continue
