@@ -153,3 +153,25 @@ test('the stream is purged, and published to, while somebody who comes back is s
   t.equal(complete, false)
   t.match(await one!.app!.rooms.history(stage.room, { since: id }), { complete: true, id })
 })
+
+test('the stream is deleted, and made anew by another server, while a server looks at how it stands: everybody is told once', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats)
+  const [one, other] = stage.servers
+  await stage.publishEverywhere(10)
+  await stage.healed()
+  const held = one!.proxy!.holdReply(/stream_info_response/)
+  one!.proxy!.cut()
+  const handOn = await held
+  await lose(nats, 'stream')
+  await stage.publish(1, { server: other! })
+  await until(() => stage.listeners.every(({ place, gaps }) => place !== other || gaps.length > 0), 'its listeners to be told')
+  handOn()
+  await stage.told(t, /epoch|forked/)
+  // What is looked at again is held against what was found before.
+  stage.each((proxy) => proxy.cut())
+  await stage.publishEverywhere(1)
+  await stage.healed()
+  t.ok(stage.listeners.every(({ gaps }) => gaps.length === 1), stage.state())
+  await stage.check(t, { gaps: true })
+})

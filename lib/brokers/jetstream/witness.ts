@@ -61,9 +61,10 @@ export class Witness {
   /** The stream was found to hold what was known of it. */
   confirm (known: Known, lineage: Lineage, last: number): void {
     this.#checked = lineage
+    // It was forgotten meanwhile: what was seen, and the end that was asked for, may be of what was lost, and to hold that against the stream would tell of the same loss again.
+    if (known.remembered !== this.#remembered) return
     this.#end = Math.max(this.#end, last)
-    // Unless they were forgotten meanwhile: then what was seen is of what was lost, and to hold it against the stream would tell of the same loss again.
-    if (known.remembered === this.#remembered) this.#remembered = [known.high, ...this.#remembered.filter(({ sequence }) => sequence < known.high.sequence)].slice(0, REMEMBERED)
+    this.#remembered = [known.high, ...this.#remembered.filter(({ sequence }) => sequence < known.high.sequence)].slice(0, REMEMBERED)
   }
 
   /** Where something of what was known is lost, and nobody is told yet: from where on, if that is known. `lineage`, `last`: as they are in the stream. */
