@@ -175,3 +175,15 @@ test('the stream is deleted, and made anew by another server, while a server loo
   t.ok(stage.listeners.every(({ gaps }) => gaps.length === 1), stage.state())
   await stage.check(t, { gaps: true })
 })
+
+test('the stream is deleted, and somebody comes before that was seen: what is asked for is answered', { timeout: 60_000 }, async (t) => {
+  const nats = await startJetStream(t)
+  const stage = await startOnJetStream(t, nats, { listeners: 0, rooms: 2 })
+  const { rooms } = stage.servers[0]!.app!
+  const [first] = await stage.publish(3)
+  await lose(nats, 'stream')
+  t.match(await rooms.history(stage.room, { since: first!.id! }), { complete: false, messages: [] })
+  await lose(nats, 'stream')
+  const subscription = await rooms.subscribe(stage.rooms[1]!, () => {})
+  await subscription.close()
+})

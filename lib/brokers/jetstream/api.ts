@@ -231,6 +231,11 @@ export function isUnderWay (error: unknown): boolean {
   return error instanceof JetStreamError && error.code === DUPLICATE_UNDER_WAY
 }
 
+/** Whether there is no such stream. */
+export function isGone (error: unknown): boolean {
+  return error instanceof JetStreamError && error.code === STREAM_NOT_FOUND
+}
+
 /** What JetStream refuses, for those who asked for it. */
 export function asAway (error: unknown): Error {
   return error instanceof JetStreamError ? Object.assign(retryAfter(new errors.BrokerAway(`JetStream refuses: ${error.message}`), 5), { cause: error }) : error as Error

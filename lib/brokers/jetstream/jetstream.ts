@@ -15,7 +15,7 @@ import { NatsConnection } from '../nats/connection.js'
 import { headersOf } from '../nats/headers.js'
 import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
-import { Api } from './api.js'
+import { Api, asAway, isGone } from './api.js'
 import { Certainty } from './certainty.js'
 import { compare, emptyFor } from './compare.js'
 import { Judge } from './judge.js'
@@ -148,7 +148,7 @@ export class JetStreamBroker implements Broker {
       throw error
     }
     const { position: before } = live
-    const position = await this.#certainty.surely(deadline, async () => {
+    const position = await this.#surely(deadline, async () => {
       const newest = await this.#newest.of(this.#subject(room), deadline)
       return newest === undefined ? emptyFor(this.#keeper, before) : topAt(this.#keeper.lineage, newest.sequence)
     })
@@ -170,7 +170,7 @@ export class JetStreamBroker implements Broker {
     const deadline = this.#deadline()
     const live = this.#rooms.get(room)?.live
     const stood = live?.position
-    const window = await this.#certainty.surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
+    const window = await this.#surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
     // It was purged while it stood there: who has passed the hole is not to find another.
     if (stood !== undefined && stood === live?.position && request.since !== undefined && sameCursor(request.since, stood) && !window.more && window.entries.every(({ type }) => type === 'gap')) live.note(window.position)
     return window
@@ -178,7 +178,7 @@ export class JetStreamBroker implements Broker {
 
   async positions (rooms: ReadonlyArray<{ room: string, seen: Cursor }>): Promise<Cursor[]> {
     const deadline = this.#deadline()
-    return await this.#certainty.surely(deadline, async () => {
+    return await this.#surely(deadline, async () => {
       const { state: { last_seq: sequence } } = await this.#keeper.check(deadline)
       const end = { epoch: this.#keeper.epoch, sequence }
       const tops: Cursor[] = []
@@ -194,6 +194,19 @@ export class JetStreamBroker implements Broker {
     this.#certainty.close()
     this.#events = undefined
     await this.#connection.close()
+  }
+
+  /** See `Certainty.surely`. Where the stream was deleted a moment ago, it is made anew first. */
+  async #surely<T> (deadline: number, work: () => Promise<T>): Promise<T> {
+    return await this.#certainty.surely(deadline, async () => {
+      try {
+        return await work()
+      } catch (error) {
+        if (!isGone(error)) throw asAway(error)
+        await this.#keeper.check(deadline)
+        return await work()
+      }
+    })
   }
 
   #deadline (): number {
