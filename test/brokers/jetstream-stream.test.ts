@@ -151,3 +151,20 @@ test('the message that a reader stands at is gone, and the next one follows it i
     t.same((await one.broker.read(room, { since: hole!.id, limit: 10 })).entries, [message])
   }
 })
+
+test('a start that fails at its end, and is tried again: the server tells others that it is there', async (t) => {
+  const proxy = await Proxy.start(t, nats.port, () => new NatsReader(/^none$/))
+  const settings = { ...options(), nats: jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 5, idempotencyTtl: 60_000 }).nats }
+  const one = await server(t, settings)
+  const starting = one.start()
+  // The record is read twice before the last of it.
+  for (let i = 0; i < 2; i++) {
+    const handOn = await proxy.holdReply(/stream_msg_get_response.*~lineage/)
+    if (i === 1) proxy.stall()
+    handOn()
+  }
+  await t.rejects(starting, { code: 'FAN_OUT_ERR_BROKER_AWAY' })
+  proxy.flow()
+  await one.start()
+  await t.resolves((await nats.admin()).request(`${settings.keyPrefix}.servers`))
+})

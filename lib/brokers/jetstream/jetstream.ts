@@ -131,9 +131,12 @@ export class JetStreamBroker implements Broker {
       this.#started = true
       this.#certainty.begin()
       this.#server = this.#connection.serverInfo?.server_id
-      this.#greetings = this.#connection.subscribe(this.#names.servers, (message) => message.respond())
-      await this.#greetings.confirmed(deadline)
     }
+    this.#greetings ??= this.#connection.subscribe(this.#names.servers, (message) => message.respond())
+    await this.#greetings.confirmed(deadline).catch((error: Error) => {
+      this.#greetings = undefined
+      throw error
+    })
   }
 
   async subscribe (room: string): Promise<Cursor> {
