@@ -168,3 +168,19 @@ test('a start that fails at its end, and is tried again: the server tells others
   await one.start()
   await t.resolves((await nats.admin()).request(`${settings.keyPrefix}.servers`))
 })
+
+for (const looks of [2, 3]) {
+  test(`a stream is deleted when a server that starts has looked at it ${looks} times: it is made again`, async (t) => {
+    const proxy = await Proxy.start(t, nats.port, () => new NatsReader(/^none$/))
+    const settings = options()
+    await (await server(t, settings)).start()
+    const started = (await server(t, { ...settings, history: { size: 50, maxAge: 60_000 }, nats: jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 5, idempotencyTtl: 60_000 }).nats })).start()
+    for (let i = 1; i <= looks; i++) {
+      const handOn = await proxy.holdReply(/stream_info_response/)
+      if (i === looks) await manager.streams.delete(settings.keyPrefix)
+      handOn()
+    }
+    await started
+    t.match((await manager.streams.info(settings.keyPrefix)).config, { max_msgs_per_subject: 51 })
+  })
+}

@@ -4,6 +4,7 @@ import type { Lineage, Opening } from './lineage.js'
 import type { Bounds } from './stream.js'
 import { randomInt } from 'node:crypto'
 import { errors } from '../../errors.js'
+import { isGone } from './api.js'
 import { compareLineages, isTold, lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
 import { boundsOf } from './stream.js'
 import { Witness } from './witness.js'
@@ -95,7 +96,12 @@ export class Keeper {
   /** Holds what was seen here against the stream; answers how that stands. Where a check is under way, another follows: it may have begun before what the caller knows of. */
   check (deadline: number): Promise<StreamInfo> {
     if (this.#checking === undefined) {
-      this.#checking = this.#check(deadline).finally(() => { this.#checking = undefined })
+      // The stream can be deleted in the middle of it.
+      const again = async (error: unknown): Promise<StreamInfo> => {
+        if (!isGone(error)) throw error
+        return await this.#check(deadline)
+      }
+      this.#checking = this.#check(deadline).catch(again).finally(() => { this.#checking = undefined })
       return this.#checking
     }
     this.#next ??= this.#checking.catch(() => {}).then(() => {

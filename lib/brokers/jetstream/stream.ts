@@ -1,6 +1,6 @@
 import type { Api, StreamConfig } from './api.js'
 import { errors } from '../../errors.js'
-import { JetStreamError } from './api.js'
+import { isGone, JetStreamError } from './api.js'
 
 const DAY = 24 * 60 * 60 * 1000
 /** In ns. */
@@ -85,7 +85,12 @@ export async function ensureStream (api: Api, names: Names, wishes: StreamWishes
       return
     }
     const differs = Object.entries(wanted).some(([name, value]) => JSON.stringify(config[name as keyof StreamConfig]) !== JSON.stringify(value))
-    if (differs) await api.update({ ...config, ...wanted }, deadline).catch((error: unknown) => { throw refusal(names.stream, 'change', error) })
+    if (differs) {
+      await api.update({ ...config, ...wanted }, deadline).catch((error: unknown) => {
+        // It was deleted meanwhile: whoever needs it looks again.
+        if (!isGone(error)) throw refusal(names.stream, 'change', error)
+      })
+    }
     return
   }
 }
