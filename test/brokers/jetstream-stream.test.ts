@@ -101,7 +101,7 @@ test('and where there is none then either, it is told why', async (t) => {
 })
 
 test('the window ends by age as well, and a room goes on where it was', async (t) => {
-  const one = await server(t, options({ history: { size: 100, maxAge: 300 } }))
+  const one = await server(t, options({ history: { size: 100, maxAge: 2_000 } }))
   await one.start()
   const room = newRoom()
   const [first, second] = await one.publish(room, '1', '2')
