@@ -39,6 +39,8 @@ export class Keeper {
   #begun: number | undefined
   #checking: Promise<StreamInfo> | undefined
   #next: Promise<StreamInfo> | undefined
+  /** Until when somebody waits for that. */
+  #nextDeadline = 0
 
   constructor (options: KeeperOptions) {
     this.#options = options
@@ -104,9 +106,10 @@ export class Keeper {
       this.#checking = this.#check(deadline).catch(again).finally(() => { this.#checking = undefined })
       return this.#checking
     }
+    this.#nextDeadline = this.#next === undefined ? deadline : Math.max(this.#nextDeadline, deadline)
     this.#next ??= this.#checking.catch(() => {}).then(() => {
       this.#next = undefined
-      return this.check(deadline)
+      return this.check(this.#nextDeadline)
     })
     return this.#next
   }
