@@ -30,6 +30,8 @@ export async function twoServers (t: Pick<Test, 'teardown'>): Promise<Place[]> {
   })
   const places = [await startApp(t, options(share())), await startApp(t, options(share()))]
   t.teardown(() => broker.close())
+  // A fetch that is aborted connects anew, and says nothing: a closing server would wait for that for a minute.
+  t.teardown(() => { for (const { app } of places) app.server.closeAllConnections() })
   return places
 }
 
