@@ -16,7 +16,7 @@ const manager = await jetstreamManager(await nats.admin())
 let names = 0
 
 function options (others: Partial<JetStreamBrokerOptions> = {}): JetStreamBrokerOptions {
-  return { ...jetStreamOptions(nats.url, { size: 5, idempotencyTtl: 60_000 }), keyPrefix: `stream-${++names}`, timeout: 2_000, ...others }
+  return { ...jetStreamOptions(nats.url, { size: 5, idempotencyTtl: 60_000 }), keyPrefix: `stream-${++names}`, timeout: 5_000, ...others }
 }
 
 function server (t: Test, settings: JetStreamBrokerOptions): Promise<Server> {
@@ -116,7 +116,7 @@ test('the window ends by age as well, and a room goes on where it was', async (t
 
 test('a NATS without JetStream is told from one that is away', async (t) => {
   const plain = await NatsServer.start(t)
-  const settings = { ...options(), nats: jetStreamOptions(plain.url, { size: 1, idempotencyTtl: 1_000 }).nats }
+  const settings = { ...options({ timeout: 2_000 }), nats: jetStreamOptions(plain.url, { size: 1, idempotencyTtl: 1_000 }).nats }
   await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /JetStream does not answer: is it enabled, for this account\?/ })
 })
 
@@ -154,7 +154,7 @@ test('the message that a reader stands at is gone, and the next one follows it i
 
 test('a start that fails at its end, and is tried again: the server tells others that it is there', async (t) => {
   const proxy = await Proxy.start(t, nats.port, () => new NatsReader(/^none$/))
-  const settings = { ...options(), nats: jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 5, idempotencyTtl: 60_000 }).nats }
+  const settings = { ...options({ timeout: 2_000 }), nats: jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 5, idempotencyTtl: 60_000 }).nats }
   const one = await server(t, settings)
   const starting = one.start()
   // The record is read twice before the last of it.

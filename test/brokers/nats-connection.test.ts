@@ -162,7 +162,7 @@ test('why it cannot be opened', async (t) => {
     [at(other), /no NATS server/]
   ] as const) {
     const { nats } = connection(t, url)
-    await t.rejects(nats.open(within(url === at(silent) ? 2_500 : 500)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message }, url)
+    await t.rejects(nats.open(within(url === at(silent) ? 3_500 : 1_000)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message }, url)
     await nats.close()
   }
   await t.rejects(connection(t, `${server.url}?creds=/nowhere`).nats.open(within(60_000)), { code: 'FAN_OUT_ERR_INVALID_OPTION', message: /\?creds cannot be read \(ENOENT\)/ })

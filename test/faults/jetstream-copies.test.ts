@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import type { FanOutOptions } from '../../index.js'
 import type { NatsServer } from '../nats-server.js'
 import type { Outcome } from './oracle.js'
 import type { Stage } from './stage.js'
@@ -18,9 +19,9 @@ async function restore (nats: NatsServer, copy: string, begin = (): void => {}):
 }
 
 /** Servers, a window in every room that everybody has, and a copy of it. */
-async function stand (t: Test, program: typeof PROGRAMS[number] = 'nats-current'): Promise<{ nats: NatsServer, stage: Stage, copy: string }> {
+async function stand (t: Test, program: typeof PROGRAMS[number] = 'nats-current', options: FanOutOptions = {}): Promise<{ nats: NatsServer, stage: Stage, copy: string }> {
   const nats = await startJetStream(t, { program })
-  const stage = await startOnJetStream(t, nats)
+  const stage = await startOnJetStream(t, nats, { options })
   await stage.publishEverywhere(10)
   await stage.healed()
   return { nats, stage, copy: await nats.copyStore() }
@@ -155,7 +156,7 @@ test('the newest messages were read, and an older copy is restored before that i
 })
 
 test('a message was stored, came to clients, and is lost, and so was its acknowledgement: it is not stored again', { timeout: 60_000 }, async (t) => {
-  const { nats, stage, copy } = await stand(t)
+  const { nats, stage, copy } = await stand(t, 'nats-current', { brokerOptions: { publishTimeout: 20_000 } })
   const [one, other] = stage.servers
   const lost = one!.proxy!.loseReply(/"stream": ?"fan-out", ?"seq":/)
   const published = stage.publish(1, { server: one! })
