@@ -5,7 +5,7 @@ import type { Bounds } from './stream.js'
 import { randomInt } from 'node:crypto'
 import { errors } from '../../errors.js'
 import { isGone } from './api.js'
-import { compareLineages, isTold, lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
+import { compareLineages, isMark, isTold, lastMark, nextRecord, openSegment, parseRecord } from './lineage.js'
 import { boundsOf } from './stream.js'
 import { Witness } from './witness.js'
 
@@ -85,8 +85,9 @@ export class Keeper {
     const lineage = parseRecord(text, sequence, Date.now())
     if (this.#lineage === undefined) return true
     if (lineage === undefined || !lineage.segments.some(({ epoch }) => epoch === this.epoch)) return false
-    // A repeat would lead back.
-    if (sequence > lastMark(this.#lineage).sequence) this.#adopt(lineage)
+    // A repeat would lead back; and what is none is of another stream, which had less.
+    if (sequence <= lastMark(this.#lineage).sequence) return isMark(this.#lineage, sequence)
+    this.#adopt(lineage)
     return true
   }
 
