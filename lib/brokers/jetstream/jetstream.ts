@@ -199,17 +199,17 @@ export class JetStreamBroker implements Broker {
     await this.#connection.close()
   }
 
-  /** See `Certainty.surely`. Where the stream was deleted a moment ago, it is made anew first. */
+  /** See `Certainty.surely`. A stream that was deleted a moment ago is made anew first. */
   async #surely<T> (deadline: number, work: () => Promise<T>): Promise<T> {
     return await this.#certainty.surely(deadline, async () => {
       try {
         return await work()
       } catch (error) {
-        if (!isGone(error)) throw asAway(error)
-        await this.#keeper.check(deadline)
-        return await work()
+        if (!isGone(error)) throw error
       }
-    })
+      await this.#keeper.check(deadline)
+      return await work()
+    }).catch((error: unknown) => { throw asAway(error) })
   }
 
   #deadline (): number {
