@@ -1,21 +1,14 @@
 import type { Scheduler } from '../../scheduler.js'
 import type { Msg, NatsConnection } from '../nats/connection.js'
 import { headers as newHeaders, NoRespondersError } from '@nats-io/transport-node'
-import { errors, retryAfter } from '../../errors.js'
+import { errors } from '../../errors.js'
 import { headersOf, oneHeader } from '../nats/headers.js'
+import { DUPLICATE_UNDER_WAY, JetStreamError, NOT_FOUND, passes, STREAM_NOT_FOUND, unless, WRONG_LAST_SEQUENCE } from './refusals.js'
 
 // In ms. What has no answer for so long is asked again: a stream may be without a leader, and a message may be lost between servers.
 const TRY = 1_000
 // Between tries.
 const PAUSES = [20, 50, 100, 200]
-
-// Codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
-const NOT_FOUND = 10037
-export const STREAM_NOT_FOUND = 10059
-const WRONG_LAST_SEQUENCE = [10071, 10164]
-const DUPLICATE_UNDER_WAY = 10158
-/** There is no leader, or too few to elect one, it is not done with what came before, or is asked too much. */
-const FOR_NOW = [10004, 10008, 10009, 10041, 10118, DUPLICATE_UNDER_WAY, 10163, 10167]
 
 /** A message as the stream holds it. `time` in ms since 1970. */
 export interface Stored {
@@ -61,16 +54,6 @@ export interface Batch<T> {
 }
 
 export interface PubAck { seq: number, duplicate?: boolean }
-
-/** What JetStream answers where it does not do what it was asked. `code` is one of its own. */
-export class JetStreamError extends Error {
-  readonly code: number
-
-  constructor (code: number, description: string) {
-    super(description)
-    this.code = code
-  }
-}
 
 interface Answer { error?: { code: number, err_code?: number, description?: string } }
 
@@ -218,35 +201,6 @@ export class Api {
       const pause = PAUSES[Math.min(tries, PAUSES.length - 1)] as number
       await new Promise<void>((resolve) => this.#scheduler.after(Math.min(pause * (0.5 + this.#scheduler.random()), Math.max(deadline - this.now, 0)), resolve))
     }
-  }
-}
-
-/** Whether it is worth trying again. */
-export function passes (error: unknown): boolean {
-  return error instanceof JetStreamError ? FOR_NOW.includes(error.code) : error instanceof errors.BrokerAway
-}
-
-/** Whether an earlier message under the same id is being stored. */
-export function isUnderWay (error: unknown): boolean {
-  return error instanceof JetStreamError && error.code === DUPLICATE_UNDER_WAY
-}
-
-/** Whether there is no such stream. */
-export function isGone (error: unknown): boolean {
-  return error instanceof JetStreamError && error.code === STREAM_NOT_FOUND
-}
-
-/** What JetStream refuses, for those who asked for it. */
-export function asAway (error: unknown): Error {
-  return error instanceof JetStreamError ? Object.assign(retryAfter(new errors.BrokerAway(`JetStream refuses: ${error.message}`), 5), { cause: error }) : error as Error
-}
-
-async function unless<T> (codes: readonly number[], work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof JetStreamError && codes.includes(error.code)) return undefined
-    throw error
   }
 }
 

@@ -15,16 +15,17 @@ import { NatsConnection } from '../nats/connection.js'
 import { headersOf } from '../nats/headers.js'
 import { encodePrefix, encodeRoom } from '../nats/subjects.js'
 import { Publisher } from '../publisher.js'
-import { Api, asAway, isGone } from './api.js'
+import { Api } from './api.js'
 import { Certainty } from './certainty.js'
 import { compare, emptyFor } from './compare.js'
 import { Judge } from './judge.js'
+import { JoinedRooms } from './joined.js'
 import { Keeper } from './keeper.js'
 import { topAt } from './lineage.js'
-import { Live } from './live.js'
 import { Newest } from './newest.js'
 import { publish } from './publish.js'
 import { Reader } from './reader.js'
+import { asAway, isGone } from './refusals.js'
 import { Sequences } from './sequences.js'
 import { duplicateWindow, ensureStream, Names } from './stream.js'
 import { Windows } from './window.js'
@@ -47,9 +48,6 @@ export interface JetStreamBrokerOptions extends StreamWishes {
   scheduler?: Scheduler
 }
 
-/** A room that is subscribed to. */
-interface Joined { readonly subscription: Subscription, readonly live: Live }
-
 /**
  * NATS JetStream: one stream holds the windows of all rooms, a subject each, and its `republish` carries each message on,
  * once it is stored, to the servers that subscribed to its room, with the sequence of the message and of the one before it in
@@ -66,9 +64,9 @@ export class JetStreamBroker implements Broker {
   readonly #windows: Windows
   readonly #comparing: Comparing
   readonly #publisher: Publisher
-  readonly #rooms = new Map<string, Joined>()
+  readonly #joined: JoinedRooms
   readonly #certainty: Certainty
-  readonly #sequences = new Sequences()
+  readonly #sequences = new Sequences(() => !/^2\.9\./.test(this.#connection.serverInfo?.version ?? ''))
   #events: BrokerEvents | undefined
   #started = false
   #closed = false
@@ -104,6 +102,15 @@ export class JetStreamBroker implements Broker {
       subject: this.#names.stored(RECORDS),
       ensure: async (deadline) => await ensureStream(this.#api, this.#names, options, deadline),
       changed: () => this.#events?.doubt()
+    })
+    this.#joined = new JoinedRooms({
+      connection: this.#connection,
+      names: this.#names,
+      keeper: this.#keeper,
+      certainty: this.#certainty,
+      sequences: this.#sequences,
+      scheduler,
+      hand: (room, stored) => this.#events?.message(room, stored)
     })
     const judge = new Judge({ api: this.#api, keeper: this.#keeper })
     this.#newest = new Newest({ api: this.#api, keeper: this.#keeper, scheduler })
@@ -141,15 +148,7 @@ export class JetStreamBroker implements Broker {
 
   async subscribe (room: string): Promise<Cursor> {
     const deadline = this.#deadline()
-    let joined = this.#rooms.get(room)
-    if (joined === undefined) this.#rooms.set(room, joined = this.#join(room))
-    const { live, subscription } = joined
-    try {
-      await subscription.confirmed(deadline)
-    } catch (error) {
-      if (this.#rooms.get(room) === joined) this.#rooms.delete(room)
-      throw error
-    }
+    const live = await this.#joined.join(room, deadline)
     const { position: before } = live
     const position = await this.#surely(deadline, async () => {
       const newest = await this.#newest.of(this.#subject(room), deadline)
@@ -160,9 +159,7 @@ export class JetStreamBroker implements Broker {
   }
 
   async unsubscribe (room: string): Promise<void> {
-    const joined = this.#rooms.get(room)
-    this.#rooms.delete(room)
-    joined?.subscription.unsubscribe()
+    this.#joined.leave(room)
   }
 
   async publish (messages: readonly Outgoing[]): Promise<Array<Published | Error>> {
@@ -171,7 +168,7 @@ export class JetStreamBroker implements Broker {
 
   async read (room: string, request: ReadRequest): Promise<Window> {
     const deadline = this.#deadline()
-    const live = this.#rooms.get(room)?.live
+    const live = this.#joined.live(room)
     const stood = live?.position
     const window = await this.#surely(deadline, async () => await this.#windows.read(this.#subject(room), request, deadline))
     // It was purged while it stood there: who has passed the hole is not to find another.
@@ -186,7 +183,7 @@ export class JetStreamBroker implements Broker {
       const end = { epoch: this.#keeper.epoch, sequence }
       const tops: Cursor[] = []
       for (let i = 0; i < rooms.length; i += TOGETHER) {
-        tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => compare(this.#comparing, this.#subject(room), this.#rooms.get(room)?.live, seen, end, deadline))))
+        tops.push(...await Promise.all(rooms.slice(i, i + TOGETHER).map(({ room, seen }) => compare(this.#comparing, this.#subject(room), this.#joined.live(room), seen, end, deadline))))
       }
       return tops
     })
@@ -224,35 +221,10 @@ export class JetStreamBroker implements Broker {
     return await this.#connection.request(this.#names.servers, '', { deadline: this.#scheduler.now() + GREETING }).then(() => false, () => true)
   }
 
-  /** Whether the server republishes in the order in which it stores: see `Reorder`. */
-  get #orderly (): boolean {
-    return !/^2\.9\./.test(this.#connection.serverInfo?.version ?? '')
-  }
-
   #learn (message: Msg): void {
     const sequence = Number(headersOf(message)('Nats-Sequence'))
-    if (!this.#sequences.follows(sequence, '', this.#orderly)) this.#certainty.doubt()
+    if (!this.#sequences.follows(sequence, '')) this.#certainty.doubt()
     if (!this.#keeper.learn(message.string(), sequence)) this.#certainty.doubt()
-  }
-
-  #join (room: string): Joined {
-    const live = new Live({ keeper: this.#keeper, scheduler: this.#scheduler })
-    const joined: Joined = { live, subscription: this.#connection.subscribe(this.#names.live(encodeRoom(room)), (message) => this.#take(room, joined, message)) }
-    return joined
-  }
-
-  #take (room: string, joined: Joined, message: Msg): void {
-    const header = headersOf(message)
-    const [sequence, before, messageId] = [Number(header('Nats-Sequence')), Number(header('Nats-Last-Sequence')), header('Nats-Msg-Id')]
-    if (!this.#sequences.follows(sequence, messageId, this.#orderly)) this.#certainty.doubt()
-    this.#certainty.take(() => {
-      if (this.#rooms.get(room) !== joined) return
-      this.#keeper.see(sequence, messageId)
-      const { doubts } = this.#certainty
-      // What waited for its turn while doubts came is of what was before.
-      const isCurrent = (): boolean => this.#rooms.get(room) === joined && doubts === this.#certainty.doubts
-      joined.live.take({ message, sequence, before, messageId, isCurrent }, (stored) => this.#events?.message(room, stored))
-    })
   }
 
   async #publish (room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {

@@ -6,9 +6,9 @@ import type { Certainty } from './certainty.js'
 import type { Keeper } from './keeper.js'
 import type { Lineage } from './lineage.js'
 import type { Pack } from './pack.js'
-import { asAway, isUnderWay, JetStreamError, passes, STREAM_NOT_FOUND } from './api.js'
 import { compareLineages, idAt, isTold } from './lineage.js'
 import { pack, placesOf } from './pack.js'
+import { asAway, isUnderWay, JetStreamError, passes, STREAM_NOT_FOUND } from './refusals.js'
 
 // How long an acknowledgement is waited for, in ms, before the message is sent again under the same id: nobody may lead the stream.
 const TRY = 2_000

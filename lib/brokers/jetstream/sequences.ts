@@ -5,14 +5,20 @@ const RECENT = 256
 export class Sequences {
   #latest = 0
   readonly #recent = new Map<number, string>()
+  readonly #isOrderly: () => boolean
+
+  /** `isOrderly`: whether the server republishes in the order in which it stores (see `Reorder`). */
+  constructor (isOrderly: () => boolean) {
+    this.#isOrderly = isOrderly
+  }
 
   /**
    * False where a sequence was given before, to another message. What comes again, after the leader changed, is nothing to
-   * worry about; nor, from a server that is not `orderly`, what comes a little late (see `Reorder`).
+   * worry about; nor, from a server that is not orderly, what comes a little late.
    */
-  follows (sequence: number, messageId: string, orderly: boolean): boolean {
+  follows (sequence: number, messageId: string): boolean {
     const known = this.#recent.get(sequence)
-    const good = known === undefined ? sequence > this.#latest - (orderly ? 0 : RECENT) : known === messageId
+    const good = known === undefined ? sequence > this.#latest - (this.#isOrderly() ? 0 : RECENT) : known === messageId
     if (!good) {
       this.#latest = 0
       this.#recent.clear()

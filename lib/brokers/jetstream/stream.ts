@@ -1,6 +1,6 @@
 import type { Api, StreamConfig } from './api.js'
 import { errors } from '../../errors.js'
-import { isGone, JetStreamError } from './api.js'
+import { isGone, JetStreamError } from './refusals.js'
 
 const DAY = 24 * 60 * 60 * 1000
 /** In ns. */
