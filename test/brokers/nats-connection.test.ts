@@ -134,6 +134,23 @@ test('rights: what NATS refuses is told at once, and only to whom it is about', 
   t.strictSame(events, ['connected'])
 })
 
+test('more is subscribed to than NATS allows: that is told, and once there is room again it is taken', async (t) => {
+  const server = await NatsServer.start(t, { config: 'max_subscriptions: 3' })
+  const { nats, events } = connection(t, server.url)
+  await nats.open(within(5_000))
+  const heard: string[] = []
+  const subscribe = (subject: string): ReturnType<typeof nats.subscribe> => nats.subscribe(subject, (message) => heard.push(message.subject))
+  const taken = ['a', 'b', 'c'].map(subscribe)
+  await Promise.all(taken.map((subscription) => subscription.confirmed(within(5_000))))
+  await t.rejects(subscribe('d').confirmed(within(5_000)), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /NATS refuses: .*maximum subscriptions exceeded/i })
+  taken[0]!.unsubscribe()
+  await subscribe('d').confirmed(within(5_000))
+  for (const subject of ['a', 'b', 'c', 'd']) await nats.deliver(subject, ['1'], within(5_000))
+  await until(() => heard.length === 3)
+  t.strictSame(heard, ['b', 'c', 'd'])
+  t.strictSame(events, ['connected'])
+})
+
 test('it is connected to whatever is the time that it takes', async (t) => {
   const server = await NatsServer.start(t)
   await server.kill()

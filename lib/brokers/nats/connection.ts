@@ -17,6 +17,8 @@ export { isRefusal } from './subscription.js'
 const AGAIN = 500
 // The other servers of a cluster learn of a subscription a little later, in ms, and nobody says when.
 const SPREAD = 50
+// What NATS says where a limit of its own is reached, and not of which subscription.
+const TOO_MANY = /maximum (account )?subscriptions exceeded/i
 
 export interface ConnectionEvents {
   /** The link is whole, at first or again: NATS has all subscriptions. */
@@ -39,6 +41,8 @@ export class NatsConnection {
   readonly #pending: Pending
   readonly #inbox: Inbox
   readonly #subscriptions = new Set<Subscription>()
+  /** Those of which NATS may still say that it does not take them. */
+  readonly #untaken = new Set<Subscription>()
   #whole = false
   /** What is sent to the subscriptions comes; before that some may, and other not. */
   #settled = false
@@ -158,12 +162,11 @@ export class NatsConnection {
   subscribe (subject: string, onMessage: (message: Msg) => void): Subscription {
     const subscription: Subscription = new Subscription(subject, (message) => { if (this.#settled) onMessage(message) }, {
       confirm: (deadline) => this.#confirm(subscription, deadline),
-      takenAway: () => {
-        const mends = !this.#whole
-        this.#break()
-        if (!mends) void this.#mend(this.#lifeline.client as Client)
-      },
-      end: () => this.#subscriptions.delete(subscription)
+      takenAway: () => this.#takeAway(),
+      end: () => {
+        this.#subscriptions.delete(subscription)
+        this.#untaken.delete(subscription)
+      }
     })
     this.#subscriptions.add(subscription)
     const { client } = this.#lifeline
@@ -194,6 +197,7 @@ export class NatsConnection {
     for await (const status of client.status()) {
       if (status.type !== 'error' || !this.#has(client)) continue
       const { error } = status
+      if (TOO_MANY.test(error.message)) this.#refuseUntaken(error)
       if (!(error instanceof PermissionViolationError)) continue
       if (this.#inbox.isRefused(error.subject)) this.#pending.refuseAnswers(refusal(error))
       else if (error.operation === 'publish') this.#pending.refuse(error.subject, refusal(error))
@@ -201,7 +205,22 @@ export class NatsConnection {
   }
 
   #attach (subscription: Subscription, client: Client): void {
+    this.#untaken.add(subscription)
     subscription.attach(client, () => this.#has(client))
+  }
+
+  /** It is some of these, and nobody says which. */
+  #refuseUntaken (error: Error): void {
+    const untaken = [...this.#untaken]
+    this.#untaken.clear()
+    for (const subscription of untaken) subscription.refuse(error)
+    if (untaken.some(({ missing }) => missing)) this.#takeAway()
+  }
+
+  #takeAway (): void {
+    const mends = !this.#whole
+    this.#break()
+    if (!mends) void this.#mend(this.#lifeline.client as Client)
   }
 
   /** Until every subscription is there. */
@@ -242,10 +261,13 @@ export class NatsConnection {
   /** One PING for all that is sent in this turn of the event loop. What NATS refuses comes before its answer, and is told within that turn. */
   #flush (): Promise<void> {
     const client = this.linked()
-    this.#flushed ??= this.#turn().then(() => {
+    this.#flushed ??= this.#turn().then(async () => {
       this.#flushed = undefined
-      return client.flush()
-    }).then(() => this.#turn())
+      const sent = [...this.#untaken]
+      await client.flush()
+      await this.#turn()
+      if (this.#has(client)) for (const subscription of sent) this.#untaken.delete(subscription)
+    })
     return this.#flushed
   }
 

@@ -38,16 +38,22 @@ export class Subscription {
   /** `present`: whether that link is still the one. */
   attach (client: Client, present: () => boolean): void {
     this.#refused = undefined
+    this.#current?.unsubscribe()
     this.#current = client.subscribe(this.#subject, {
       callback: (error, message) => {
         if (!present()) return
         if (error === null) this.#onMessage(message)
         else {
-          this.#refused = refusal(error)
-          if (this.#confirmed) this.#owner.takenAway()
+          this.refuse(error)
+          if (this.missing) this.#owner.takenAway()
         }
       }
     })
+  }
+
+  /** NATS does not take it on the present link. */
+  refuse (error: Error): void {
+    this.#refused = refusal(error)
   }
 
   /** Resolves when all that is sent to it from now on comes, or the events say otherwise. It is ended by a rejection: where NATS refuses it, and after `deadline`. */
