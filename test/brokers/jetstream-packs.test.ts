@@ -1,13 +1,17 @@
 import type { Test } from 'tap'
+import type { JetStreamBrokerOptions } from '../../lib/brokers/jetstream/jetstream.js'
 import type { Cursor } from '../../lib/cursor.js'
 import type { Server } from './contract/server.js'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { headers } from '@nats-io/transport-node'
+import { setImmediate } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import { JetStreamBroker } from '../../lib/brokers/jetstream/jetstream.js'
+import { NatsReader } from '../faults/nats-proxy.js'
+import { Proxy } from '../faults/proxy.js'
 import { NatsServer } from '../nats-server.js'
 import { Random } from '../simulation/clock.js'
-import { accepted, newRoom, Stage } from './contract/server.js'
+import { accepted, newRoom, Stage, until } from './contract/server.js'
 import { jetStreamOptions } from './jetstream-contract.js'
 
 const PROGRAMS = ['nats', 'nats-current'] as const
@@ -47,6 +51,13 @@ async function keep (t: Test, { program = 'nats-current', size = 100, bytes = -1
       await admin.request(`${name}.room.${room}`, text, { headers: header, timeout: 5_000 })
     }
   }
+}
+
+async function behind (t: Test, proxy: Proxy, others: Partial<JetStreamBrokerOptions> = {}): Promise<Server> {
+  const settings = { ...jetStreamOptions(`nats://127.0.0.1:${proxy.port}`, { size: 100, idempotencyTtl: 60_000 }), keyPrefix: `packs-${++names}`, ...others }
+  const stage = new Stage(t, { name: 'nats+jetstream', create: () => new JetStreamBroker(settings) })
+  t.after(() => stage.close())
+  return await stage.start()
 }
 
 const texts = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => String(from + i))
@@ -150,4 +161,16 @@ test('a position within a pack that is no message of it is not taken for one', a
   const { epoch, offset } = first!.id
   const { entries } = await server.broker.read(room, { since: { epoch, offset: offset - 1 }, limit: 10 })
   t.match(entries[0], { type: 'gap', reason: 'expired' })
+})
+
+test('what is published while NATS is away is in packs that it takes, once it is back', async (t) => {
+  const nats = await NatsServer.start(t, { jetstream: true, config: 'max_payload: 8192' })
+  const proxy = await Proxy.start(t, nats.port, () => new NatsReader(/^none$/))
+  const server = await behind(t, proxy)
+  proxy.refuse(true)
+  await until(() => proxy.refused > 0, 'the link to be missed')
+  const results = server.broker.publish(Array.from({ length: 20 }, () => ({ room: 'room', text: `"${'x'.repeat(1_000)}"` })))
+  await setImmediate()
+  proxy.refuse(false)
+  t.equal(accepted(await results).length, 20)
 })

@@ -38,10 +38,12 @@ interface Accepted { ids: Cursor[], duplicate: boolean }
  */
 export async function publish (publishing: Publishing, subject: string, room: string, batch: readonly Pending[]): Promise<Array<Published | Error>> {
   const { api, keeper, memory } = publishing
-  const most = Math.min(api.connection.serverInfo?.max_payload ?? Infinity, keeper.bounds.bytes) - HEADERS
-  const packs = pack(room, batch, most)
   // An id that is forgotten would let the message in twice.
   const deadline = Math.min(Math.max(...batch.map(({ deadline }) => deadline)), api.now + 0.9 * memory)
+  // What it takes is told with the link.
+  await api.connection.reach(deadline).catch(() => {})
+  const most = Math.min(api.connection.serverInfo?.max_payload ?? Infinity, keeper.bounds.bytes) - HEADERS
+  const packs = pack(room, batch, most)
   const results = await store(publishing, subject, packs, deadline)
   return packs.flatMap(({ texts, keyed }, i): Array<Published | Error> => {
     const result = results[i] as Accepted | Error
