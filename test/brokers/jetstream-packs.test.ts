@@ -174,3 +174,14 @@ test('what is published while NATS is away is in packs that it takes, once it is
   proxy.refuse(false)
   t.equal(accepted(await results).length, 20)
 })
+
+test('one of several was acknowledged, and NATS falls silent before the others are: it has its id', async (t) => {
+  const proxy = await Proxy.start(t, servers['nats-current'].port, () => new NatsReader(/^none$/))
+  const server = await behind(t, proxy, { timeout: 3_000 })
+  const results = server.broker.publish(['a', 'b'].map((idempotencyKey) => ({ room: 'room', text: '1', idempotencyKey })))
+  const held = proxy.holdReply(/"seq": ?3\b/)
+  await held
+  proxy.stall()
+  const [first, second] = await results
+  t.match([first, second], [{ id: {}, duplicate: false }, { code: 'FAN_OUT_ERR_BROKER_AWAY' }])
+})

@@ -21,6 +21,8 @@ const PACKED = /\+(\d+)$/
 /** What is stored as one message of JetStream. Its messages share its fate, and so one with an idempotency key, which has one of its own, is alone. */
 export interface Pack {
   texts: string[]
+  /** As many. */
+  settles: Array<Pending['settle']>
   messageId: string
   keyed: boolean
 }
@@ -57,17 +59,18 @@ export function endsHole (place: number): boolean {
 export function pack (room: string, batch: readonly Pending[], most: number): Pack[] {
   const packs: Array<Pack & { bytes: number }> = []
   const limit = Math.min(BYTES, most)
-  for (const { text, token, idempotencyKey } of batch) {
+  for (const { text, token, idempotencyKey, settle } of batch) {
     const bytes = Buffer.byteLength(text) + 1
     const last = packs.at(-1)
-    if (idempotencyKey !== undefined) packs.push({ texts: [text], messageId: keyId(room, idempotencyKey), keyed: true, bytes })
-    else if (last === undefined || last.keyed || last.texts.length === MESSAGES || last.bytes + bytes > limit) packs.push({ texts: [text], messageId: token, keyed: false, bytes })
+    if (idempotencyKey !== undefined) packs.push({ texts: [text], settles: [settle], messageId: keyId(room, idempotencyKey), keyed: true, bytes })
+    else if (last === undefined || last.keyed || last.texts.length === MESSAGES || last.bytes + bytes > limit) packs.push({ texts: [text], settles: [settle], messageId: token, keyed: false, bytes })
     else {
       last.texts.push(text)
+      last.settles.push(settle)
       last.bytes += bytes
     }
   }
-  return packs.map(({ texts, messageId, keyed }) => ({ texts, keyed, messageId: texts.length > 1 ? `${messageId}+${texts.length}` : messageId }))
+  return packs.map(({ texts, settles, messageId, keyed }) => ({ texts, settles, keyed, messageId: texts.length > 1 ? `${messageId}+${texts.length}` : messageId }))
 }
 
 /** Ids are the stream's, and keys the room's. */

@@ -45,10 +45,14 @@ export async function publish (publishing: Publishing, subject: string, room: st
   const most = Math.min(api.connection.serverInfo?.max_payload ?? Infinity, keeper.bounds.bytes) - HEADERS
   const packs = pack(room, batch, most)
   const results = await store(publishing, subject, packs, deadline)
-  return packs.flatMap(({ texts, keyed }, i): Array<Published | Error> => {
+  return packs.flatMap((pack, i): Array<Published | Error> => {
     const result = results[i] as Accepted | Error
-    return result instanceof Error ? texts.map(() => result) : result.ids.map((id) => ({ id, duplicate: result.duplicate && keyed }))
+    return result instanceof Error ? pack.texts.map(() => result) : publishedOf(pack, result)
   })
+}
+
+function publishedOf ({ keyed }: Pack, { ids, duplicate }: Accepted): Published[] {
+  return ids.map((id) => ({ id, duplicate: duplicate && keyed }))
 }
 
 /** Stores packs, and answers what became of each. */
@@ -97,9 +101,12 @@ async function send ({ api, keeper, certainty }: Publishing, subject: string, pa
     // Nobody would find it.
     if (seq <= keeper.lineage.segments[0]!.start) results[i] = new JetStreamError(STREAM_NOT_FOUND, 'the stream was another one')
     else {
-      const { messageId, texts } = packs[i] as Pack
+      const { messageId, texts, settles } = packs[i] as Pack
       keeper.see(seq, messageId)
-      results[i] = { ids: placesOf(seq, texts.length).map((place) => idAt(keeper.lineage, place)), duplicate }
+      const accepted = { ids: placesOf(seq, texts.length).map((place) => idAt(keeper.lineage, place)), duplicate }
+      results[i] = accepted
+      // The others may be long in coming.
+      for (const [n, published] of publishedOf(packs[i] as Pack, accepted).entries()) settles[n]!(published)
     }
   }
   const failure = await api.publish(subject, packs.map(({ texts, messageId }) => ({ text: texts.join('\n'), messageId })), deadline, (answer, i) => {
