@@ -100,6 +100,12 @@ test('and where there is none then either, it is told why', async (t) => {
   await manager.streams.delete(taken.name)
 })
 
+test('what an operator\'s own stream refuses a server that starts is told as all is', async (t) => {
+  const settings = options()
+  await manager.streams.add({ ...own(settings.keyPrefix), max_msg_size: 50 })
+  await t.rejects((await server(t, settings)).start(), { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /JetStream refuses: message size exceeds maximum allowed/ })
+})
+
 test('the window ends by age as well, and a room goes on where it was', async (t) => {
   const one = await server(t, options({ history: { size: 100, maxAge: 2_000 } }))
   await one.start()

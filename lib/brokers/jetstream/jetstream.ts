@@ -120,6 +120,10 @@ export class JetStreamBroker implements Broker {
   }
 
   async start (events: BrokerEvents): Promise<void> {
+    await this.#start(events).catch((error: unknown) => { throw asAway(error) })
+  }
+
+  async #start (events: BrokerEvents): Promise<void> {
     const deadline = this.#scheduler.now() + (this.#options.startTimeout ?? this.#options.timeout)
     this.#events = events
     await this.#connection.open(deadline)
