@@ -8,6 +8,8 @@ import { NatsConnection } from '../../lib/brokers/nats/connection.js'
 import { parseNatsUrl } from '../../lib/brokers/nats/url.js'
 import { systemScheduler } from '../../lib/scheduler.js'
 import { until } from '../helpers.js'
+import { NatsReader } from '../faults/nats-proxy.js'
+import { Proxy } from '../faults/proxy.js'
 import { NatsCluster } from '../nats-cluster.js'
 import { NatsServer } from '../nats-server.js'
 import { freePort } from '../redis-server.js'
@@ -149,6 +151,41 @@ test('more is subscribed to than NATS allows: that is told, and once there is ro
   await until(() => heard.length === 3)
   t.strictSame(heard, ['b', 'c', 'd'])
   t.strictSame(events, ['connected'])
+})
+
+test('it is the subscription for answers that is one too many: who asks is told, and the next is answered', async (t) => {
+  const server = await NatsServer.start(t, { config: 'max_subscriptions: 2' })
+  const admin = await server.admin()
+  admin.subscribe('echo', { callback: (_, message) => { message.respond(message.data) } })
+  await admin.flush()
+  const { nats } = connection(t, server.url)
+  await nats.open(within(5_000))
+  await nats.subscribe('a', () => {}).confirmed(within(5_000))
+  const joined = nats.subscribe('b', () => {}).confirmed(within(5_000))
+  const asked = nats.request('echo', 'hello', { deadline: within(60_000) })
+  await Promise.all([
+    t.rejects(joined, { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /NATS refuses: .*maximum subscriptions exceeded/i }),
+    t.rejects(asked, { code: 'FAN_OUT_ERR_BROKER_AWAY', message: /NATS refuses: .*maximum subscriptions exceeded/i })
+  ])
+  t.equal((await nats.request('echo', 'hello', { deadline: within(5_000) })).string(), 'hello')
+})
+
+test('it comes to a server that allows fewer subscriptions than there are: it is not whole before they are taken', async (t) => {
+  const [first, second] = [await NatsServer.start(t), await NatsServer.start(t, { config: 'max_subscriptions: 1' })]
+  const proxy = await Proxy.start(t, first.port, () => new NatsReader(/^none$/))
+  const { nats, events } = connection(t, `nats://127.0.0.1:${proxy.port}`)
+  await nats.open(within(5_000))
+  const heard: string[] = []
+  const [a, b] = ['a', 'b'].map((subject) => nats.subscribe(subject, (message) => heard.push(message.subject)))
+  await Promise.all([a!.confirmed(within(5_000)), b!.confirmed(within(5_000))])
+  proxy.point(second.port)
+  await until(() => events.length > 1)
+  await t.rejects(nats.untilWhole(within(1_500)), { code: 'FAN_OUT_ERR_BROKER_AWAY', cause: { message: /NATS refuses: .*maximum subscriptions exceeded/i } })
+  a!.unsubscribe()
+  await nats.untilWhole(within(5_000))
+  await nats.deliver('b', ['1'], within(5_000))
+  await until(() => heard.length > 0)
+  t.strictSame(heard, ['b'])
 })
 
 test('it is connected to whatever is the time that it takes', async (t) => {

@@ -215,6 +215,7 @@ export class NatsConnection {
     this.#untaken.clear()
     for (const subscription of untaken) subscription.refuse(error)
     if (untaken.some(({ missing }) => missing)) this.#takeAway()
+    if (this.#inbox.refuseUntaken()) this.#pending.refuseAnswers(refusal(error))
   }
 
   #takeAway (): void {

@@ -1,4 +1,4 @@
-import type { NatsConnection as Client, Msg, MsgHdrs } from '@nats-io/transport-node'
+import type { NatsConnection as Client, Msg, MsgHdrs, Subscription } from '@nats-io/transport-node'
 import type { Pending, Settle } from './pending.js'
 import { createInbox, NoRespondersError } from '@nats-io/transport-node'
 import { errors } from '../../errors.js'
@@ -19,6 +19,9 @@ export class Inbox {
   readonly #owner: Owner
   readonly #asked = new Map<string, (reply: Msg, place: number) => void>()
   #subject: string | undefined
+  #subscription: Subscription | undefined
+  /** Whether an answer has come on it. */
+  #taken = false
   #count = 0
 
   constructor (pending: Pending, owner: Owner) {
@@ -29,6 +32,15 @@ export class Inbox {
   /** There is another link. */
   reset (): void {
     this.#subject = undefined
+    this.#taken = false
+  }
+
+  /** Whether it may be what NATS does not take; the next question is tried on another. */
+  refuseUntaken (): boolean {
+    if (this.#subject === undefined || this.#taken) return false
+    this.#subscription?.unsubscribe()
+    this.reset()
+    return true
   }
 
   /** Whether this is what NATS refuses to send; the next question is tried on another. */
@@ -64,9 +76,10 @@ export class Inbox {
   #open (client: Client): string {
     if (this.#subject === undefined) {
       const subject = this.#subject = createInbox()
-      client.subscribe(`${subject}.*`, {
+      this.#subscription = client.subscribe(`${subject}.*`, {
         callback: (error, reply) => {
           if (error !== null) return
+          this.#taken ||= subject === this.#subject
           const dash = reply.subject.indexOf('-', subject.length)
           this.#asked.get(reply.subject.slice(subject.length + 1, dash))?.(reply, Number(reply.subject.slice(dash + 1)))
         }
