@@ -13,7 +13,7 @@ export interface Tally { rounds: number, messages: number, gaps: number, resumes
 
 // In ms.
 const HEARTBEAT = 400
-const HEALED = 6_000
+const HEALED = 10_000
 
 /** One client's place in one room, over all its joins: it comes back where it left. */
 class Seat implements Transcript {
